@@ -1,0 +1,158 @@
+"""Stored tensors meet a network: names, shapes, dtypes, prefixes, tied tensors; all or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mindport.checkpoint.match import match
+from mindport.errors import MatchError
+from mindport.tensors import ArrayRef
+
+
+def refs(**arrays: Any) -> dict[str, ArrayRef]:
+    return {name: ArrayRef(name, np.asarray(value)) for name, value in arrays.items()}
+
+
+def named(arrays: dict[str, Any]) -> dict[str, ArrayRef]:
+    return refs(**arrays)
+
+
+F = np.float32
+
+
+def test_equal_names_shapes_and_dtypes_are_views() -> None:
+    stored = np.arange(6, dtype=F).reshape(2, 3)
+    report, arrays = match(refs(w=np.zeros((2, 3), F)), refs(w=stored))
+    assert np.shares_memory(arrays["w"], stored)
+    assert (report.missing, report.unexpected, report.loaded, report.converted) == ((), (), ("w",), ())
+
+
+def test_the_report_unpacks_like_mindspores() -> None:
+    wanted = refs(a=np.zeros(1, F), b=np.zeros(2, F))
+    param_not_load, ckpt_not_load = match(wanted, refs(b=np.ones(2, F), z=np.ones(3, F), y=np.ones(1, F)))[0]
+    assert (param_not_load, ckpt_not_load) == (["a"], ["z", "y"])
+    report = match(wanted, {})[0]
+    assert (len(report), report[0], report[1]) == (2, ["a", "b"], [])
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "fits"),
+    [
+        ((2, 3, 1, 1), (2, 3), True),
+        ((3, 1), (3,), True),
+        ((1,), (), True),
+        ((1, 1), (), True),
+        ((2, 3), (2, 3, 1, 1), False),
+        ((), (1,), False),
+        ((5, 1), (3,), False),
+        ((3, 2), (2, 3), False),
+        ((6,), (2, 3), False),
+        ((2, 3, 2), (2, 3), False),
+        ((0,), (), False),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_shapes(stored: Any, wanted: Any, fits: bool, strict: bool) -> None:
+    values = np.arange(np.prod(stored), dtype=F).reshape(stored)
+    if not fits:
+        with pytest.raises(MatchError, match="float32"):
+            match(refs(w=np.zeros(wanted, F)), refs(w=values), strict=strict)
+        return
+    report, arrays = match(refs(w=np.zeros(wanted, F)), refs(w=values), strict=strict)
+    assert arrays["w"].shape == wanted
+    assert arrays["w"].ravel().tolist() == values.ravel().tolist()
+    assert report.converted[0].name == "w"
+
+
+FLOATS = [np.float16, np.float32, np.float64, ml_dtypes.bfloat16]
+INTS = [np.int8, np.int16, np.int32, np.int64]
+OTHERS = [np.uint8, np.bool_, np.complex64]
+
+
+@pytest.mark.parametrize("stored", FLOATS + INTS + OTHERS)
+@pytest.mark.parametrize("wanted", FLOATS + INTS + OTHERS)
+def test_dtypes(stored: Any, wanted: Any) -> None:
+    values = np.array([0, 1], stored)
+    same_family = stored is wanted or any(stored in f and wanted in f for f in (FLOATS, INTS))
+    if not same_family:
+        with pytest.raises(MatchError):
+            match(refs(w=np.zeros(2, wanted)), refs(w=values))
+        return
+    report, arrays = match(refs(w=np.zeros(2, wanted)), refs(w=values))
+    assert arrays["w"].dtype == np.dtype(wanted)
+    assert [complex(v) for v in arrays["w"]] == [0, 1]
+    assert bool(report.converted) == (stored is not wanted)
+    if stored is not wanted:
+        with pytest.raises(MatchError):
+            match(refs(w=np.zeros(2, wanted)), refs(w=values), strict=True)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=4), st.sampled_from(INTS))
+def test_integers_never_wrap(values: list[int], wanted: Any) -> None:
+    limits = np.iinfo(wanted)
+    stored = refs(w=np.array(values, np.int64))
+    if all(limits.min <= v <= limits.max for v in values):
+        assert match(refs(w=np.zeros(len(values), wanted)), stored)[1]["w"].tolist() == values
+    else:
+        with pytest.raises(MatchError, match="cannot hold all of its values"):
+            match(refs(w=np.zeros(len(values), wanted)), stored)
+
+
+def test_floats_never_become_infinite_and_infinity_stays() -> None:
+    wanted = refs(w=np.zeros(2, np.float16))
+    with pytest.raises(MatchError, match="cannot hold"):
+        match(wanted, refs(w=np.array([1e6, 1], F)))
+    assert match(wanted, refs(w=np.array([np.inf, np.nan], F)))[1]["w"][0] == np.inf
+
+
+def test_all_problems_are_listed() -> None:
+    wanted = refs(a=np.zeros(2, F), b=np.zeros(3, F), c=np.zeros(1, F))
+    with pytest.raises(MatchError) as caught:
+        match(wanted, refs(a=np.zeros(5, F), b=np.zeros(3, np.int32), c=np.zeros(1, F)))
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("2 parameter(s) do not fit the network; nothing was loaded")
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["a", "b"]
+
+
+def test_a_prefix_is_found_at_whole_components_only() -> None:
+    wanted = named({"fc.weight": np.zeros(2, F), "fc.bias": np.zeros(1, F)})
+    given_ = named({"network.fc.weight": np.ones(2, F), "network.fc.bias": np.ones(1, F)})
+    report, arrays = match(wanted, given_)
+    assert set(arrays) == {"fc.weight", "fc.bias"}
+    assert report.renamed == {"network.fc.weight": "fc.weight", "network.fc.bias": "fc.bias"}
+    assert (report.missing, report.unexpected) == ((), ())
+    glued = named({"networkfc.weight": np.ones(2, F)})
+    assert match(wanted, glued)[0].missing == ("fc.weight", "fc.bias")
+    assert match(wanted, given_, strict=True)[0].missing == ("fc.weight", "fc.bias")
+
+
+def test_a_prefix_never_replaces_a_name_that_is_there() -> None:
+    wanted = named({"w": np.zeros(1, F), "b": np.zeros(1, F)})
+    report, arrays = match(wanted, named({"w": np.ones(1, F), "ema.w": np.full(1, 7, F), "ema.b": np.full(1, 8, F)}))
+    assert (float(arrays["w"][0]), float(arrays["b"][0])) == (1, 8)
+    assert report.unexpected == ("ema.w",)
+
+
+def test_tied_tensors_need_one_of_their_names() -> None:
+    wanted = named({"embed.weight": np.zeros(2, F)})
+    aliases = {"head.weight": "embed.weight"}
+    for name in ("embed.weight", "head.weight"):
+        report, arrays = match(wanted, named({name: np.ones(2, F)}), aliases=aliases)
+        assert list(arrays) == ["embed.weight"]
+        assert (report.missing, report.unexpected) == ((), ())
+
+
+def test_tied_tensors_must_agree() -> None:
+    wanted = named({"embed.weight": np.zeros(2, F)})
+    aliases = {"head.weight": "embed.weight"}
+    both = {"embed.weight": np.ones(2, F), "head.weight": np.ones(2, F)}
+    assert match(wanted, named(both), aliases=aliases)[0].unexpected == ()
+    both["head.weight"] = np.zeros(2, F)
+    with pytest.raises(MatchError, match="tied"):
+        match(wanted, named(both), aliases=aliases)
