@@ -4,17 +4,19 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: demo test test-slow lint format types setup wheel clean
+.PHONY: demo test test-slow lint types format tables setup wheel clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed (or set PYTHON=...)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e '.[dev]'
+	$(PIP) --upgrade 'pip>=24'
+	$(PIP) --constraint requirements/constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
 demo: setup
@@ -36,6 +38,11 @@ test-slow: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# what the documentation takes from the program: operator tables and help texts
+tables: setup
+	$(BIN)/python tools/support_matrix.py
+	$(BIN)/python tools/help_texts.py
 
 wheel: setup
 	$(BIN)/python -m build --wheel

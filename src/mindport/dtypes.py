@@ -62,6 +62,11 @@ class DType:
         """Bytes per element."""
         return int(self.numpy.itemsize)
 
+    @property
+    def native(self) -> bool:
+        """True if NumPy itself has the type (bfloat16 and float8 come from ml_dtypes)."""
+        return self.exact and self.numpy.kind != "V" and self.numpy.type.__module__ == "numpy"
+
 
 def _np(spec: Any) -> np.dtype[Any]:
     dtype: np.dtype[Any] = np.dtype(spec).newbyteorder("<")

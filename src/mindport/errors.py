@@ -21,7 +21,8 @@
      │    ├── AlreadyExists (FileExistsError)
      │    ├── NoPermission (PermissionError)
      │    ├── NoSpace
-     │    └── NotDurable
+     │    ├── NotDurable
+     │    └── InUse (BlockingIOError)
      ├── RestoreError (RuntimeError)             exit 1   a checkpoint does not fit
      │    ├── NothingToResume
      │    ├── StateMismatch
@@ -44,6 +45,7 @@ __all__ = [
     "ChecksumMismatch",
     "CorruptFile",
     "FormatError",
+    "InUse",
     "MatchError",
     "MindportError",
     "MissingExtra",
@@ -70,9 +72,14 @@ __all__ = [
 ]
 
 
-def printable(text: str, limit: int = 200) -> str:
-    """Returns `text` safe for one line of a terminal: control characters escaped, cut at `limit` characters."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def printable(text: str | bytes, limit: int = 200) -> str:
+    """Returns `text` safe for one line of a terminal: control characters escaped, cut at `limit` characters.
+
+    Protobuf hands out bytes for text that is no UTF-8; they are escaped too.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -264,6 +271,12 @@ class NotDurable(StorageError):
     """The data were written but the system could not promise that they survive a power cut."""
 
     id = "MP5007"
+
+
+class InUse(StorageError, BlockingIOError):
+    """Another living process is writing the same run."""
+
+    id = "MP5008"
 
 
 class RestoreError(MindportError, RuntimeError):

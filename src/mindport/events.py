@@ -41,8 +41,22 @@ class Pruned(Event):
 
 
 @dataclass(frozen=True)
+class PruneFailed(Event):
+    """A checkpoint that the keep policy gave up could not be deleted, or was left alone; training goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Skipped(Event):
     """Resume passed over a file that does not verify."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inexact(Event):
+    """Training goes on from this file, but not exactly as it would have without the interruption."""
 
     reason: str
 
@@ -72,7 +86,7 @@ def subscribe(listener: Listener) -> Callable[[], None]:
 
 def emit(event: Event) -> None:
     """Logs the event and hands it to every subscriber; a subscriber's error is logged, never raised into a save."""
-    level = logging.WARNING if isinstance(event, (SaveFailed, Skipped)) else logging.INFO
+    level = logging.WARNING if isinstance(event, (SaveFailed, PruneFailed, Skipped, Inexact)) else logging.INFO
     log.log(level, "%s", event)
     for listener in tuple(_listeners):
         try:

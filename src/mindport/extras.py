@@ -18,7 +18,6 @@ EXTRA_OF = {
     "mindspore": "mindspore",
     "rich": "cli",
     "sklearn": "demo",
-    "safetensors": "torch",
     "cryptography": "crypto",
 }
 
@@ -26,6 +25,21 @@ EXTRA_OF = {
 def available(module: str) -> bool:
     """True if `module` can be imported; does not import it."""
     return importlib.util.find_spec(module) is not None
+
+
+def load(module: str, what_for: str) -> ModuleType:
+    """Imports and returns a module of mindport whose own imports need optional dependencies.
+
+    Raises:
+        MissingExtra: one of them is not installed; the message holds the install line.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        missing = (exc.name or "").partition(".")[0]
+        if missing in EXTRA_OF:
+            need(missing, what_for)
+        raise
 
 
 def need(module: str, what_for: str = "") -> ModuleType:

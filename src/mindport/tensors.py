@@ -110,10 +110,13 @@ class FileRef:
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """Returns the content with `shape`; a view of the map unless the tensor was stored in several slices."""
-        data: Any = self.slices[0] if len(self.slices) == 1 else b"".join(self.slices)
-        if len(self.slices) > 1:
-            data = bytearray(data)
-        return np.frombuffer(data, dtype=self.dtype.numpy).reshape(self.shape)
+        if len(self.slices) == 1:
+            return np.frombuffer(self.slices[0], dtype=self.dtype.numpy).reshape(self.shape)
+        joined, start = np.empty(self.nbytes, np.uint8), 0
+        for piece in self.slices:
+            joined[start : start + piece.nbytes] = piece
+            start += piece.nbytes
+        return joined.view(self.dtype.numpy).reshape(self.shape)
 
     def chunks(self, limit_bytes: int = CHUNK_BYTES) -> Iterator[memoryview]:
         """Yields the content bytes straight from the map."""
@@ -130,8 +133,9 @@ class Tensor:
         dtype: mindport dtype, its name, or a NumPy dtype; converted if it differs.
         name: parameter name.
 
-    `numpy.asarray(tensor)` and `torch.as_tensor(numpy.asarray(tensor))` are views. The content of a tensor that
-    came from a file is read from the disk when it is first touched; writing to it changes memory only.
+    `numpy.asarray(tensor)` and `torch.as_tensor(tensor)` are views (of a tensor stored in several slices, copies).
+    The content of a tensor that came from a file is read from the disk when it is first touched; writing to it
+    changes memory only.
 
     >>> import numpy as np
     >>> from mindport import Tensor
@@ -195,6 +199,29 @@ class Tensor:
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def bits(self) -> np.ndarray[Any, Any]:
+        """Returns a view of the content as unsigned integers of the same width, for types that NumPy lacks."""
+        return _bits(self.numpy())
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Hands the memory to another framework (DLPack); `torch.as_tensor(tensor)` is a view because of it."""
+        array = self.numpy()
+        torch = sys.modules.get("torch")
+        if torch is not None and self.dtype.torch is not None and not self.dtype.native:
+            # NumPy cannot export bfloat16 or float8; torch, which is there to ask, can look at their bits
+            return torch.from_numpy(_bits(array)).view(getattr(torch, self.dtype.torch)).__dlpack__(**options)
+        return array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Returns DLPack's (kDLCPU, 0)."""
+        return (1, 0)
+
+    def __copy__(self) -> Tensor:
+        return Tensor(self._ref, name=self.name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return Tensor(ArrayRef(self.name, self.numpy().copy(), self.dtype))
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("a scalar tensor has no length")
@@ -215,6 +242,10 @@ class Tensor:
     def __repr__(self) -> str:
         label = f", name={self.name!r}" if self.name else ""
         return f"Tensor(shape={list(self.shape)}, dtype={self.dtype.name}{label})"
+
+
+def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.view(f"u{array.dtype.itemsize}") if array.dtype.itemsize <= 8 else array
 
 
 def as_ref(value: Any, name: str = "") -> TensorRef:
