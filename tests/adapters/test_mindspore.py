@@ -11,7 +11,7 @@ import pytest
 
 from mindport.adapters import mindspore as adapter
 from mindport.adapters.mindspore import MindSporeWorker
-from mindport.errors import CheckFailed, MissingExtra
+from mindport.errors import CheckFailed, MissingExtra, UnsupportedDType
 from mindport.formats import mindir
 from oracles.primitive import model, numbers
 
@@ -46,6 +46,11 @@ def test_a_process_that_does_not_answer_is_ended(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"within 0\.01 s"):
         worker.run(relu(tmp_path), [X])
     assert worker._process is None
+
+
+def test_text_is_no_input(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedDType):
+        MindSporeWorker().run(tmp_path / "any.mindir", [np.asarray(["a"])])
 
 
 def test_without_mindspore_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

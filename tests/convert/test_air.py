@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from mindport import verify
 from mindport.convert import air_check
@@ -15,6 +18,7 @@ from mindport.dialects.literals import GE
 from mindport.errors import UnsupportedOps
 from mindport.formats import air
 from mindport.ops.samples import build, f32, sample, weight
+from oracles.ge_eval import evaluate
 
 CONV = sample(f32(1, 2, 5, 6), weight(3, 2, 2, 3), weight(3), pads=[1, 0, 2, 1])
 
@@ -74,3 +78,17 @@ def test_verify_reports_what_the_table_says(tmp_path: Path) -> None:
     report = verify(path)
     assert not report.ok
     assert any("data_format is not written" in c.detail for c in report.checks)
+
+
+def test_a_body_takes_the_place_of_an_operator_with_a_gap_in_its_outputs() -> None:
+    query = helper.make_tensor_value_info("q", TensorProto.FLOAT, (1, 2, 3, 4))
+    node = helper.make_node("Attention", ["q", "q", "q"], ["y", "", "", "scores"], name="attention")
+    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("y", "scores")]
+    graph = helper.make_graph([node], "g", [query], outs)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+    x = np.random.default_rng(2).standard_normal((1, 2, 3, 4)).astype(np.float32)
+    wanted = ReferenceEvaluator(proto).run(None, {"q": x})
+    lowered = to_target(ir.serde.deserialize_model(proto), GE)
+    assert [v.name for v in lowered.graph.outputs] == ["y", "scores"]
+    for got, want in zip(evaluate(b"".join(air.write(lowered)), [x]), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
@@ -9,6 +10,8 @@ from mindport.convert import fold as module
 from mindport.convert.fold import LIMIT, fold
 from mindport.convert.legalise import constants
 from mindport.errors import UnsupportedOps
+from oracles import ort
+from oracles.primitive import numbers
 
 
 def folded(text: str) -> ir.Model:
@@ -50,7 +53,11 @@ def test_a_small_file_cannot_ask_for_a_large_array(shape: str) -> None:
     dims = shape.count(",") + 1
     model = folded(f"""
         <ir_version: 10, opset_import: ["" : 21]>
-        g () => (float[?] y) {{ s = Constant<value = int64[{dims}] {shape}>()  z = ConstantOfShape(s)  y = Relu(z) }}""")
+        g () => (float[?] y) {{
+            s = Constant<value = int64[{dims}] {shape}>()
+            z = ConstantOfShape(s)
+            y = Relu(z)
+        }}""")
     assert [n.op_type for n in model.graph] == ["ConstantOfShape", "Relu"]
 
 
@@ -92,3 +99,36 @@ def test_a_node_that_the_reference_cannot_compute_stays(monkeypatch: pytest.Monk
         <ir_version: 10, opset_import: ["" : 21]>
         g () => (float[2] y) { c = Constant<value = float[2] {1, 2}>()  d = Neg(c)  y = Relu(d) }""")
     assert [n.op_type for n in model.graph] == ["Neg", "Relu"]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_if_with_a_known_condition_becomes_its_branch(taken: bool) -> None:
+    model = ir.from_onnx_text(f"""
+        <ir_version: 10, opset_import: ["" : 21]>
+        g (float[2, 3] x) => (float[2, 3] y) {{
+            r = Size(x)
+            six = Constant<value = int64 {{{6 if taken else 7}}}>()
+            c = Equal(r, six)
+            z = If (c) <
+                then_branch = a () => (float[2, 3] p) {{ q = Neg(x)  p = Exp(q) }},
+                else_branch = b () => (float[2, 3] s) {{ one = Constant<value = float {{1.0}}>()  s = Add(x, one) }}
+            >
+            y = Relu(z)
+        }}""")
+    x = numbers(2, 3)
+    want = ort.run(model, [x])[0]
+    result = fold(constants(model))
+    assert "If" not in [n.op_type for n in result.graph]
+    np.testing.assert_allclose(ort.run(result, [x])[0], want, rtol=1e-6)
+
+
+def test_a_branch_that_gives_an_outer_value_or_a_graph_output() -> None:
+    model = ir.from_onnx_text("""
+        <ir_version: 10, opset_import: ["" : 21]>
+        g (float[2, 3] x) => (float[2, 3] y) {
+            c = Constant<value = bool {1}>()
+            y = If (c) < then_branch = a () => (float[2, 3] p) { p = Identity(x) },
+                         else_branch = b () => (float[2, 3] s) { s = Neg(x) } >
+        }""")
+    x = numbers(2, 3)
+    np.testing.assert_array_equal(ort.run(fold(constants(model)), [x])[0], x)

@@ -107,13 +107,12 @@ def test_operators_without_a_card_become_their_body() -> None:
 
 def test_bodies_that_depend_on_types_are_used_too() -> None:
     """Its body is made for the given inputs; attributes left out take the schema's default."""
-    case = sample(f32(2, 5, low=0.1, high=1), f32(2, 5))
     model = build("SoftmaxCrossEntropyLoss", sample(f32(3, 5), weight(3, low=0, high=5, dtype=np.int64)))
     replaced = bodies(to_hub(model), "mindspore")
-    assert "SoftmaxCrossEntropyLoss" not in [n.op_type for n in replaced.graph]
+    kinds = {n.op_type for n in replaced.graph}
+    assert kinds.isdisjoint({"SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"}), "also a body inside a body"
     x = numbers(3, 5)
     np.testing.assert_allclose(ort.run(replaced, [x])[0], ort.run(model, [x])[0], rtol=1e-5)
-    assert case.outputs == 1
 
 
 def test_unused_nodes_and_weights_go() -> None:

@@ -83,3 +83,20 @@ def test_a_small_constant_is_no_weight_but_a_small_weight_is() -> None:
     assert list(lowered.graph.initializers) == ["w"]
     assert np.asarray(lowered.graph.initializers["w"].const_value.numpy()).tolist() == [2.0]
     assert opset_of(lowered) == 0
+
+
+def test_an_output_without_a_name_is_left_out() -> None:
+    """ONNX writes an optional output that is not wanted as an empty name."""
+    from mindport.convert.pipeline import to_onnx
+    from mindport.formats import mindir
+    from mindport.ops.samples import build, f32, sample, weight
+    from oracles import ort
+    from oracles.primitive import numbers
+
+    model = build("GRU", sample(f32(4, 2, 3), weight(1, 15, 3), weight(1, 15, 5), outputs=2, hidden_size=5))
+    (node,) = model.graph
+    model.graph.outputs.pop(0)
+    node.outputs[0].name = ""
+    lifted = to_onnx(mindir.loads(b"".join(mindir.write(to_target(model, "mindspore")))))
+    x = numbers(4, 2, 3)
+    np.testing.assert_allclose(ort.run(lifted, [x])[0], ort.run(model, [x])[0], rtol=1e-4, atol=1e-5)

@@ -62,3 +62,10 @@ def test_contradicting_inputs_are_unsupported() -> None:
 def test_schemas_follow_the_opset() -> None:
     assert schema_of("Gelu", 19) is None
     assert schema_of("Gelu", 20) is not None
+
+
+def test_operators_defined_by_their_body_alone_are_inferred_too() -> None:
+    o = OnnxEmit(HUB_OPSET)
+    scale = np.ones(6, np.float32)
+    y = o.GroupNormalization(x(2, 6, 4, 5), scale, scale, num_groups=3)
+    assert (y.dtype, y.shape) == (ir.DataType.FLOAT, [2, 6, 4, 5])

@@ -287,3 +287,16 @@ def test_too_large_for_protobuf_is_told_before_the_first_byte(monkeypatch: pytes
 def test_the_bytes_of_a_file_do_not_change_from_release_to_release() -> None:
     golden = Path(__file__).parents[1] / "golden" / "air" / "conv.air"
     assert written(conv_model()) == golden.read_bytes()
+
+
+def test_constants_of_types_that_onnx_lacks_are_kept() -> None:
+    message = foreign()
+    const = next(op for op in message.graph[0].op if op.name == "w")
+    for desc in (const.output_desc[0], const.attr["value"].t.desc):
+        desc.dtype = 18  # QINT8
+    const.attr["value"].t.data = b"\x01\x02"
+    data = message.SerializeToString(deterministic=True)
+    model = air.parse(data)
+    assert "w" not in model.graph.initializers
+    assert next(n for n in model.graph if n.name == "w").op_type == "Constant"
+    assert written(model) == data

@@ -116,6 +116,7 @@ def outline() -> GraphOutline:
 
 
 @pytest.mark.mindspore
+@pytest.mark.xdist_group("anf_ir")
 def test_real_mindspore_parses_ours_and_sees_the_graph(reader: MindSporeReader, tmp_path: Path) -> None:
     graph = outline()
     commit(tmp_path / "net-graph.meta", write(graph))
@@ -142,6 +143,7 @@ def test_real_mindspore_parses_ours_and_sees_the_graph(reader: MindSporeReader, 
 
 
 @pytest.mark.mindspore
+@pytest.mark.xdist_group("anf_ir")
 def test_real_mindspore_sees_every_kind_of_constant(reader: MindSporeReader, tmp_path: Path) -> None:
     constants = {"a": True, "b": -3, "c": 0.1, "d": "tëxt", "e": (1, 2), "f": None, "g": 1 << 80, "h": [0.5, 2]}
     commit(tmp_path / "c-graph.meta", write(GraphOutline("c", constants=constants)))
@@ -158,6 +160,7 @@ def test_real_mindspore_sees_every_kind_of_constant(reader: MindSporeReader, tmp
 
 
 @pytest.mark.mindspore
+@pytest.mark.xdist_group("anf_ir")
 @pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda p: p.name)
 def test_we_see_what_mindspore_sees_in_its_own_files(reader: MindSporeReader, path: Path) -> None:
     seen = reader.read(path)

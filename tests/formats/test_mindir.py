@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mindport.convert.pipeline import to_onnx, to_target
 from mindport.errors import CorruptFile, MindportError, MissingFile, NotAFile, TruncatedFile, Unsupported
 from mindport.formats import mindir
-from mindport.ops.samples import build, f32, feeds, sample, weight
+from mindport.ops.samples import build, const, f32, feeds, sample, weight
 from oracles import mindspore, ort
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mindir"
@@ -80,6 +80,32 @@ def test_a_large_model_does_not_fit_one_file(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(mindir, "SPLIT_BYTES", 100)
     with pytest.raises(Unsupported, match="several files"):
         list(mindir.write(model))
+
+
+@pytest.mark.slow
+@pytest.mark.mindspore
+def test_more_than_2_gib_of_weights_go_beside_the_graph_and_run(tmp_path: Path) -> None:
+    from mindport.convert.export import write_model
+
+    rows = (1 << 29) // 4096 + 5  # of 4096 numbers: more than 2 GiB, of which the system keeps only what is touched
+    table = np.zeros((rows, 4096), np.float32)
+    table[[0, 7, rows - 1]] = np.random.default_rng(0).normal(size=(3, 4096))
+    model = build("Gather", sample(f32(2, 2), const([7, rows - 1, 0])))
+    node = next(iter(model.graph))
+    weights = ir.Value(name="table", const_value=ir.Tensor(table), shape=ir.Shape(table.shape))
+    weights.type = ir.TensorType(ir.DataType.FLOAT)
+    model.graph.inputs.clear()
+    node.replace_input_with(0, weights)
+    model.graph.register_initializer(weights)
+    node.outputs[0].shape = ir.Shape([3, 4096])
+    paths, nbytes = write_model(to_target(model, "mindspore"), tmp_path / "big.mindir", "mindir")
+    assert [Path(p).name for p in paths] == ["data_0", "big_graph.mindir"]
+    assert nbytes > 2 << 30
+    want = table[[7, rows - 1, 0]]
+    back = mindir.read(paths[-1]).graph.initializers["table"].const_value
+    assert back is not None
+    np.testing.assert_array_equal(back.numpy()[[7, rows - 1, 0]], want)
+    np.testing.assert_array_equal(mindspore.run(Path(paths[-1]), [])[0], want)
 
 
 def split(tmp_path: Path) -> Path:

@@ -158,6 +158,16 @@ FOREIGN: dict[str, tuple[Callable[..., Any], list[Any], Any]] = {
         [IMAGE],
         IMAGE.max((2, 3), keepdims=True),
     ),
+    "AvgPoolV2 with a divisor of its own": (
+        lambda b, x: b.AvgPoolV2(x, ksize=[1, 1, 5, 6], strides=[1, 1, 1, 1], divisor_override=7),
+        [IMAGE],
+        IMAGE.sum((2, 3), keepdims=True) / np.float32(7),
+    ),
+    "Unpack and Pack": (
+        lambda b, x: b.Pack(list(b.Unpack(x, num=3, axis=1, outputs=3)), axis=0, N=3),
+        [X],
+        X.transpose(1, 0, 2),
+    ),
     "GlobalAveragePool": (lambda b, x: b.GlobalAveragePool(x), [IMAGE], IMAGE.mean((2, 3), keepdims=True)),
     "ResizeNearestNeighborV2": (
         lambda b, x: b.ResizeNearestNeighborV2(x, i32s(10, 3)),
@@ -228,6 +238,8 @@ REFUSED: list[tuple[str, Sample, str]] = [
     ("GatherND", sample(f32(2, 3), const([[0], [1]]), batch_dims=1), "batch dimensions"),
     ("ArgMax", sample(f32(2, 3), select_last_index=1), "select_last_index"),
     ("Conv", sample(f32(1, 2, 3, 3, 3, 3), weight(2, 2, 1, 1, 1, 1)), "4 spatial axes"),
+    ("QuantizeLinear", sample(f32(2, 4), const(np.ones((2, 2), np.float32)), block_size=2), "blocked"),
+    ("RNN", sample(f32(4, 2, 3), weight(1, 5, 3), weight(1, 5, 5), hidden_size=5, clip=1.0, outputs=2), "clipping"),
     ("LSTM", sample(f32(2, 5, 3), weight(1, 16, 3), weight(1, 16, 4), hidden_size=4, layout=1, outputs=3), "layout=1"),
 ]
 
@@ -307,3 +319,14 @@ def test_reductions_of_truth_values() -> None:
 def test_integers_are_divided_by_the_operator_that_truncates() -> None:
     assert [n.op_type for n in nodes("Div", sample(i32(2), i32(2, low=1, high=3)))] == ["Div"]
     assert [n.op_type for n in nodes("Div", sample(f32(2), f32(2)))] == ["RealDiv"]
+
+
+def test_a_condition_known_at_run_time_only_is_searched() -> None:
+    found = [n.op_type for n in nodes("Compress", sample(f32(3, 4), b8(3), axis=0))]
+    assert found == ["NonZero", "Reshape", "GatherV2"]
+    assert [n.op_type for n in nodes("Compress", sample(f32(3, 4), const([True, False, True]), axis=0))] == ["GatherV2"]
+
+
+def test_steps_share_one_product_with_the_input() -> None:
+    layer = nodes("RNN", sample(f32(4, 2, 3), weight(1, 5, 3), weight(1, 5, 5), hidden_size=5, outputs=2))
+    assert [n.op_type for n in layer].count("MatMulV2") == 1 + 4

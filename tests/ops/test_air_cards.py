@@ -34,6 +34,21 @@ MORE = {
     "EyeLike": [sample(f32(2, 3)), sample(f32(3, 2), dtype=7)],
     "Range": [sample(f32(low=0, high=1), const(np.float32(5)), const(np.float32(1.5)))],
     "ReverseSequence": [sample(f32(4, 2, 3), const([3, 2]), time_axis=0, batch_axis=1)],
+    "Compress": [sample(f32(3, 4), b8(3), axis=0), sample(f32(2, 3), b8(5))],
+    "LpPool": [sample(f32(1, 2, 7, 6), kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 0, 1], p=3)],
+    "RNN": [
+        sample(
+            f32(3, 2, 4),
+            weight(2, 5, 4),
+            weight(2, 5, 5),
+            weight(2, 10),
+            None,
+            f32(2, 2, 5),
+            outputs=2,
+            hidden_size=5,
+            direction="bidirectional",
+        )
+    ],
     "LSTM": [
         sample(f32(5, 2, 3), weight(1, 16, 3), weight(1, 16, 4), weight(1, 32), outputs=3, hidden_size=4),
         sample(

@@ -37,3 +37,11 @@ def test_what_has_no_form_is_refused(op: str, case: Any, says: str) -> None:
 def test_reverse_sequence_with_short_lengths_lifts(tmp_path: Path) -> None:
     lengths = np.asarray([1, 4, 2], np.int32)
     check(tmp_path, lambda b, x: b.ReverseSequence(x, b.literal(lengths), seq_dim=1, batch_dim=0), numbers(3, 4))
+
+
+@pytest.mark.mindspore
+@pytest.mark.parametrize("op", ["LeftShift", "RightShift"])
+def test_shifts_of_signed_numbers_lift(op: str, tmp_path: Path) -> None:
+    values = np.asarray([-9, -1, 0, 5, 100], np.int32)
+    by = np.asarray([1, 3, 2, 0, 4], np.int32)
+    check(tmp_path, lambda b, x, y: b.call(op, x, y), values, by)

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
-from mindport.convert.pipeline import to_onnx
+from mindport.convert.pipeline import to_onnx, to_target
 from mindport.errors import UnsupportedOps
+from mindport.formats import mindir
+from mindport.ops.samples import build, f32, sample, weight
+from oracles import mindspore, ort
 from oracles.primitive import check, model, numbers
 
 X, W = numbers(2, 3, 9, 8), numbers(4, 3, 3, 2)
@@ -52,3 +56,18 @@ def test_an_attribute_that_inference_needs_cannot_be_forgotten() -> None:
 
     with pytest.raises(UsageError, match="out_channel"):
         model(lambda b, x: b.Conv2D(x, np.zeros((1, 3, 1, 1), np.float32), kernel_size=(1, 1)), X)
+
+
+@pytest.mark.mindspore
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_transposed_convolution_with_a_dynamic_batch(batch: int, tmp_path: Path) -> None:
+    case = sample(f32(2, 3, 5, 4), weight(3, 4, 3, 2), strides=[2, 3], pads=[1, 0, 0, 1])
+    graph = build("ConvTranspose", case)
+    for value in (graph.graph.inputs[0], graph.graph.outputs[0]):
+        value.shape = ir.Shape([None, *list(value.shape)[1:]])
+    path = tmp_path / "dynamic.mindir"
+    path.write_bytes(b"".join(mindir.write(to_target(graph, "mindspore"))))
+    x = numbers(batch, 3, 5, 4)
+    want = ort.run(graph, [x])
+    ort.agree(None, want, mindspore.run(path, [x]), "MindSpore")
+    ort.agree(None, want, ort.run(to_onnx(mindir.read(path)), [x]), "lifted")

@@ -63,3 +63,18 @@ def test_what_is_unknown_or_foreign_is_unsupported() -> None:
         plan(View(node, lambda v: v, 21))
     with pytest.raises(Unsupported, match="elsewhere"):
         AxisResize(0, 2, 4, 2.0).coordinates("elsewhere")
+
+
+@pytest.mark.parametrize("where", ["half_pixel", "align_corners", "asymmetric"])
+def test_a_scale_that_gives_no_whole_size_counts_as_it_is_written(where: str) -> None:
+    """The reference is onnx's own: the rounded size is the output's, the scale stays 0.6."""
+    from onnx.reference import ReferenceEvaluator
+
+    scales = const(np.asarray([1, 1, 1, 0.6], np.float32))
+    case = sample(f32(1, 1, 2, 4), None, scales, mode="linear", coordinate_transformation_mode=where)
+    model, x = build("Resize", case), feeds(case)
+    (node,) = model.graph
+    view = View(node, lambda v: v, 21)
+    (row,) = plan(view)
+    (want,) = ReferenceEvaluator(ir.to_proto(model)).run(None, x)
+    np.testing.assert_allclose(x["x0"][0, 0] @ row.matrix(view).T, want[0, 0], rtol=1e-4, atol=1e-5)

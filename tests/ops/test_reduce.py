@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mindport.convert.pipeline import to_target
+from mindport.errors import UnsupportedOps
+from mindport.ops.samples import build, const, f32, sample
 from oracles.primitive import check, numbers
 
 X = numbers(2, 3, 4)
@@ -45,3 +48,10 @@ CASES: dict[str, tuple[Any, Any]] = {
 def test_lifts_agree_with_mindspore(name: str, tmp_path: Path) -> None:
     build, x = CASES[name]
     check(tmp_path, build, x)
+
+
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax", "ReduceL2", "ReduceLogSumExp"])
+def test_a_tensor_without_elements_is_refused(op: str) -> None:
+    """MindSpore reads memory that nobody wrote."""
+    with pytest.raises(UnsupportedOps, match="without elements"):
+        to_target(build(op, sample(f32(2, 0, 4), const([1]))), "mindspore")

@@ -979,6 +979,22 @@ def gru(c: Call) -> Any:
     return [v.astype(c["x"].dtype) for v in (np.stack(ys, 1), np.stack(hs))]
 
 
+@op("Pack")
+def pack(c: Call) -> Any:
+    parts = c.dynamic("x")
+    if c.attr("N", "i", 1) != len(parts):
+        raise Refused("Pack whose N is not the number of its inputs")
+    return np.stack(parts, c.attr("axis", "i", 0))
+
+
+@op("Unpack")
+def unpack(c: Call) -> Any:
+    axis = c.attr("axis", "i", 0)
+    if c.attr("num", "i", required=True) != c["x"].shape[axis]:
+        raise Refused("Unpack whose num is not the length of the axis")
+    return [np.take(c["x"], i, axis) for i in range(c["x"].shape[axis])]
+
+
 @op("AccumulateNV2")
 def accumulate(c: Call) -> Any:
     return reduce(np.add, c.dynamic("x"))

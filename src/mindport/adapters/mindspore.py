@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from mindport.adapters.mindspore_worker import receive, send
+from mindport.dtypes import by_numpy
 from mindport.errors import CheckFailed, MissingExtra
 from mindport.extras import available
 
@@ -79,8 +80,11 @@ class MindSporeWorker:
         """Returns what the model in `path` gives for `inputs` (in the order of the graph's inputs), flattened.
 
         Raises:
+            UnsupportedDType: an input is no array of numbers.
             CheckFailed: MindSpore refused the file, failed while running it, crashed, or took longer than `timeout_s`.
         """
+        for array in inputs:
+            by_numpy(array.dtype)  # text and objects cannot travel
         process = self._start()
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died; `_answer` says so

@@ -71,9 +71,10 @@ def _serve(answers: IO[bytes]) -> None:
 
     def array(value: Any) -> np.ndarray[Any, Any]:
         if isinstance(value, mindspore.Tensor):
-            if value.dtype == mindspore.bfloat16:
-                value = value.astype(mindspore.float32)
-            found: np.ndarray[Any, Any] = value.asnumpy()
+            if value.dtype == mindspore.bfloat16:  # which NumPy and so MindSpore's asnumpy do not have
+                found: np.ndarray[Any, Any] = value.astype(mindspore.float32).asnumpy().astype(_dtype("bfloat16"))
+            else:
+                found = value.asnumpy()
             return found
         return np.asarray(value)
 

@@ -43,7 +43,13 @@ def fold(model: ir.Model) -> ir.Model:
     opset = opset_of(model)
     graph = model.graph
     problems = []
-    for node in list(graph):
+    todo = list(graph)[::-1]
+    while todo:
+        node = todo.pop()
+        branch = _taken_branch(node)
+        if branch is not None:
+            todo += _inlined(graph, node, branch)[::-1]
+            continue
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
             continue
         try:
@@ -58,6 +64,37 @@ def fold(model: ir.Model) -> ir.Model:
     if problems:
         raise UnsupportedOps("ONNX", problems)
     return model
+
+
+def _taken_branch(node: ir.Node) -> ir.Graph | None:
+    """Returns the branch that an If with a constant condition takes, else None."""
+    if node.op_type != "If" or node.domain != "" or node.inputs[0] is None:
+        return None
+    condition = _known(node.inputs[0])
+    if condition is None:
+        return None
+    return node.attributes["then_branch" if bool(condition.reshape(())) else "else_branch"].as_graph()
+
+
+def _inlined(graph: ir.Graph, node: ir.Node, branch: ir.Graph) -> list[ir.Node]:
+    """Puts the branch's nodes in the place of `node` and returns them; names get the If's name in front."""
+    nodes, results = list(branch), list(branch.outputs)
+    branch.remove(nodes)
+    for value in [*branch.initializers.values(), *(out for inner in nodes for out in inner.outputs)]:
+        value.name = f"{node.name or node.outputs[0].name}/{value.name}" if value.name else value.name
+    for value in list(branch.initializers.values()):
+        branch.initializers.pop(str(value.name), None)
+        graph.register_initializer(value)
+    ends = [ir.node("Identity", [value], name=f"{value.name}/out") for value in results]
+    for out, end in zip(node.outputs, ends, strict=True):
+        made = end.outputs[0]
+        made.name, made.type, made.shape = out.name, out.type, out.shape
+    graph.insert_before(node, [*nodes, *ends])
+    for out, end in zip(node.outputs, ends, strict=True):
+        out.replace_all_uses_with(end.outputs[0], replace_graph_outputs=True)
+        out.name = None
+    graph.remove(node, safe=True)
+    return [*nodes, *ends]
 
 
 def _infer_keeping(node: ir.Node, opset: int) -> None:

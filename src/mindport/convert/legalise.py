@@ -6,7 +6,7 @@ Each step is a function ``model -> model`` that may change the model it is given
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
@@ -14,6 +14,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from mindport import ops
+from mindport.convert.fold import fold
 from mindport.convert.lower import opset_of
 from mindport.dialects.emit_onnx import HUB_OPSET, schema_of
 from mindport.errors import Unsupported
@@ -161,12 +162,14 @@ def bodies(model: ir.Model, domain: str) -> ir.Model:
         if not sum(_to_call(model, node, i) for i, node in enumerate(found)):
             return model
         model = passes.InlinePass()(model).model
-        model = constants(model)
+        model = fold(constants(model))  # a body inside a body may depend on types, which are inferred here
     return model
 
 
 def _to_call(model: ir.Model, node: ir.Node, ordinal: int) -> bool:
     """Points the node at a model function made from its schema's body; False if it has none."""
+    if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+        return False  # the inliner takes no graphs as parameters
     proto = _body(node, opset_of(model))
     if proto is None:
         return False
@@ -174,8 +177,25 @@ def _to_call(model: ir.Model, node: ir.Node, ordinal: int) -> bool:
     function = ir.serde.deserialize_function(proto)
     model.functions[function.identifier()] = function
     model.graph.opset_imports[_BODY] = 1
+    named = [out for out in node.outputs if out.name]
+    if len(function.outputs) == len(named) < len(node.outputs):
+        node = _without_gaps(model.graph, node, named)
     node.domain, node.op_type = function.domain, function.name
     return True
+
+
+def _without_gaps(graph: ir.Graph, node: ir.Node, named: Sequence[ir.Value]) -> ir.Node:
+    """Returns the node with its named outputs only: a body made for a node has no others."""
+    tight = ir.Node(
+        node.domain, node.op_type, node.inputs, node.attributes.values(), num_outputs=len(named), name=node.name
+    )
+    tight.metadata_props.update(node.metadata_props)
+    graph.insert_before(node, tight)
+    for old, new in zip(named, tight.outputs, strict=True):
+        new.name, new.type, new.shape = old.name, old.type, old.shape
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    return tight
 
 
 def _body(node: ir.Node, opset: int) -> onnx.FunctionProto | None:
@@ -216,15 +236,11 @@ def _renewed(body: onnx.FunctionProto, opset: int) -> bool:
             continue
         if imported.version < 18:
             for n in body.node:
-                then, now = schema_of(n.op_type, imported.version), schema_of(n.op_type, opset)
-                if then is None or now is None or (now.since_version > 13 > then.since_version and _has_axes(n)):
+                now = schema_of(n.op_type, opset)
+                if now is None or any(a.name not in now.attributes for a in n.attribute):
                     return False
         imported.version = opset
     return True
-
-
-def _has_axes(node: onnx.NodeProto) -> bool:
-    return any(a.name in ("axes", "axis", "split") for a in node.attribute)
 
 
 def _type_bytes(value: ir.Value | None) -> bytes:

@@ -149,7 +149,7 @@ class _Lowering:
 
 
 def _name_like(new: ir.Value, out: ir.Value) -> None:
-    """Gives the value that replaces `out` its name, type and shape."""
-    new.name = out.name
+    """Gives the value that replaces `out` its name, type and shape; an output that nobody named stays as it is."""
+    new.name = out.name or new.name
     new.type = new.type if new.type is not None else out.type
     new.shape = new.shape if new.shape is not None else out.shape

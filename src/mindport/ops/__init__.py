@@ -26,8 +26,10 @@ import mindport.ops.air_conv
 import mindport.ops.air_elementwise
 import mindport.ops.air_index
 import mindport.ops.air_norm
+import mindport.ops.air_quant
 import mindport.ops.air_reduce
 import mindport.ops.air_resize
+import mindport.ops.air_rnn
 import mindport.ops.air_shape
 import mindport.ops.compose
 import mindport.ops.conv

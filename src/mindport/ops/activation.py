@@ -124,8 +124,11 @@ def lower_celu_mindir(b: Any, n: Any) -> Any:
 
 @lifts(MINDSPORE, "CeLU")
 def lift_celu(o: Any, n: Any) -> Any:
-    """CeLU(x, alpha)."""
-    return o.Celu(n.x[0], alpha=float(n.literal(1)))
+    """ONNX has it for float32 only."""
+    alpha, number = float(n.literal(1)), n.dtype(0).onnx
+    if number == 1:
+        return o.Celu(n.x[0], alpha=alpha)
+    return o.Cast(o.Celu(o.Cast(n.x[0], to=1), alpha=alpha), to=number)
 
 
 @mindir("Selu")

@@ -7,13 +7,14 @@ is NHWC for most operators. One-dimensional windows become two-dimensional ones 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mindport.dialects.literals import GE
 from mindport.errors import Unsupported
-from mindport.ops.air_common import int32, int64, only, typed
+from mindport.ops.air_common import int32, int64, only, same, scalar, typed
 from mindport.ops.card import air, lifts
 from mindport.ops.geometry import Window, window
 
@@ -236,10 +237,12 @@ def lower_average_pool_air(b: Any, n: Any) -> Any:
     return _flat_pool(b, n, w, "AvgPoolV2", ceil, {"exclusive": not include, "divisor_override": 0})
 
 
-def _flat_pool(b: Any, n: Any, w: Window, op: str, ceil: bool, more: dict[str, Any]) -> Any:
-    x, kernel, strides, pads = n.x[0], list(w.kernel), list(w.strides), w.pairs()
+def _flat_pool(b: Any, n: Any, w: Window, op: str, ceil: bool, more: dict[str, Any], of: Any = None) -> Any:
+    """Emits a 2-D pool of input 0, or of the value `of`, which looks like it."""
+    x, kernel, strides, pads = n.x[0] if of is None else of, list(w.kernel), list(w.strides), w.pairs()
     if w.rank == 1:
-        x, kernel, strides, pads = _widened(b, n, 0, 3), [*kernel, 1], [*strides, 1], [*pads, 0, 0]
+        x = typed(b.Unsqueeze(x, axes=[3]), n.dtype(0), [*n.dims(0), 1])
+        kernel, strides, pads = [*kernel, 1], [*strides, 1], [*pads, 0, 0]
     out = b.call(
         op,
         x,
@@ -255,6 +258,22 @@ def _flat_pool(b: Any, n: Any, w: Window, op: str, ceil: bool, more: dict[str, A
     return _narrowed(b, n, out, 3) if w.rank == 1 else out
 
 
+@air("LpPool")
+def lower_lp_pool_air(b: Any, n: Any) -> Any:
+    """The p-th root of summed powers: an average with the divisor 1 is a sum, and padding adds nothing to it."""
+    w = window(n, tuple(n.attr("kernel_shape")))
+    _check_rank(w.rank, n)
+    if any(d != 1 for d in w.dilations) or w.rank == 3:
+        raise Unsupported("LpPool with dilations, or over three axes")
+    dtype, p = n.dtype(0), n.attr("p")
+    powers = same(b.Pow(same(b.Abs(n.x[0]), n), scalar(p, dtype)), n)
+    ends = tuple(e + x for e, x in zip(w.ends, w.extra, strict=True))
+    total = _flat_pool(
+        b, n, replace(w, ends=ends), "AvgPoolV2", False, {"exclusive": False, "divisor_override": 1}, powers
+    )
+    return b.Pow(typed(total, dtype, n.out_dims()), scalar(1 / p, dtype))
+
+
 @lifts(GE, "MaxPoolV3")
 def lift_max_pool_air(o: Any, n: Any) -> Any:
     """Padding is explicit, or SAME or VALID."""
@@ -265,16 +284,17 @@ def lift_max_pool_air(o: Any, n: Any) -> Any:
 
 @lifts(GE, "AvgPoolV2")
 def lift_average_pool_air(o: Any, n: Any) -> Any:
-    """As MaxPoolV3, with `exclusive`."""
-    only(n, divisor_override=0)
+    """As MaxPoolV3, with `exclusive`; a divisor of its own scales the average over all positions."""
     if n.attr("global_pooling"):
+        only(n, divisor_override=0)
         return o.GlobalAveragePool(n.x[0])
-    return o.AveragePool(
-        n.x[0],
-        **_lifted_window(n, n.attr("padding_mode")),
-        ceil_mode=int(n.attr("ceil_mode")),
-        count_include_pad=int(not n.attr("exclusive")),
-    )
+    divisor, args = n.attr("divisor_override"), _lifted_window(n, n.attr("padding_mode"))
+    if not divisor:
+        include = int(not n.attr("exclusive"))
+        return o.AveragePool(n.x[0], **args, ceil_mode=int(n.attr("ceil_mode")), count_include_pad=include)
+    only(n, ceil_mode=False)
+    mean = o.AveragePool(n.x[0], **args, count_include_pad=1)
+    return o.Mul(mean, o.const(np.prod(args["kernel_shape"]) / divisor, n.dtype(0)))
 
 
 @lifts(GE, "MaxPool3D")
@@ -320,3 +340,9 @@ def _global(op: str) -> Any:
 air("GlobalAveragePool")(_global("ReduceMean"))
 air("GlobalMaxPool")(_global("ReduceMax"))
 lifts(GE, "GlobalAveragePool")(lambda o, n: o.GlobalAveragePool(n.x[0]))
+
+
+@air("GlobalLpPool")
+def lower_global_lp_pool_air(b: Any, n: Any) -> Any:
+    """The norm over the spatial axes."""
+    return b.LpNormV2(n.x[0], p=float(n.attr("p")), axes=list(range(2, n.rank(0))), keepdim=True, epsilon=0.0)

@@ -1,4 +1,4 @@
-"""AIR: gathering, scattering, generated tensors, resizing, recurrent layers."""
+"""AIR: gathering, scattering, generated tensors."""
 
 from __future__ import annotations
 
@@ -168,10 +168,10 @@ def lift_range_air(o: Any, n: Any) -> Any:
 
 @air("EyeLike")
 def lower_eye_like_air(b: Any, n: Any) -> Any:
-    """The shape is an attribute; `dtype` is a C++ type number."""
-    if n.attr("k"):
-        raise Unsupported("EyeLike with a diagonal other than the main one")
+    """The shape is an attribute, `dtype` a C++ type number; other diagonals than the main one are a constant."""
     rows, columns = n.shape(0)
+    if n.attr("k"):
+        return b.Identity(np.eye(rows, columns, k=n.attr("k"), dtype=n.out_dtype().numpy))
     return b.Eye(num_rows=rows, num_columns=columns, batch_shape=[], dtype=n.out_dtype().ge_attr)
 
 
@@ -212,39 +212,6 @@ def lift_reverse_sequence_air(o: Any, n: Any) -> Any:
     return o.ReverseSequence(n.x[0], o.Cast(n.x[1], to=7), time_axis=n.attr("seq_dim"), batch_axis=n.attr("batch_dim"))
 
 
-def _recurrent(onnx_op: str, extra: str) -> None:
-    ge_op = f"Common{onnx_op}"
-
-    @air(onnx_op)
-    def lower(b: Any, n: Any) -> Any:
-        """Same inputs, attributes and order of gates as in ONNX; GE lowers it further itself."""
-        if n.attr("layout"):
-            raise Unsupported(f"{onnx_op} with the batch first (layout=1)")
-        if n.node.attributes.get("activations") or n.node.attributes.get("clip"):
-            raise Unsupported(f"{onnx_op} with activations of its own, or clipping")
-        inputs = [n.x[i] if n.has(i) else None for i in range(len(n.x))]
-        attrs = {extra: n.attr(extra) or 0, "hidden_size": n.attr("hidden_size"), "direction": n.attr("direction")}
-        outs = b.call(ge_op, *inputs, **attrs)
-        steps, batch = n.dims(0)[0], n.dims(0)[1]
-        ways, hidden = n.dims(2)[0], n.attr("hidden_size")
-        typed(outs[0], n.dtype(0), [steps, ways, batch, hidden])
-        for state in outs[1:]:
-            typed(state, n.dtype(0), [ways, batch, hidden])
-        return outs[: len(n.node.outputs)]
-
-    @lifts(GE, ge_op)
-    def lift(o: Any, n: Any) -> Any:
-        """See above."""
-        only(n, activations=(), activation_alpha=(), activation_beta=(), clip=-1.0)
-        inputs = [n.x[i] if n.has(i) else None for i in range(len(n.raw))]
-        attrs = {extra: n.attr(extra), "hidden_size": n.attr("hidden_size"), "direction": n.attr("direction")}
-        return o.call(onnx_op, *inputs, **attrs, outputs=len(n.node.outputs))
-
-
-_recurrent("LSTM", "input_forget")
-_recurrent("GRU", "linear_before_reset")
-
-
 @air("GridSample")
 def lower_grid_sample_air(b: Any, n: Any) -> Any:
     """Modes have longer names."""
@@ -277,3 +244,21 @@ def lift_grid_sample_air(o: Any, n: Any) -> Any:
 def lower_cast_like_air(b: Any, n: Any) -> Any:
     """A Cast to a type that is known."""
     return b.Cast(n.x[0], dst_type=by_onnx(n.dtype(1).onnx).ge_attr)
+
+
+@air("Compress")
+def lower_compress_air(b: Any, n: Any) -> Any:
+    """Gathers where the condition holds; without an axis from the flattened data."""
+    flat = n.attr("axis") is None
+    x, axis = n.x[0], 0 if flat else n.axis()
+    if flat:
+        x = typed(b.Reshape(x, int64([-1])), n.dtype(0), [None if None in n.dims(0) else int(np.prod(n.shape(0)))])
+    known = n.known(1)
+    if known is not None:
+        indices: Any = int64([int(i) for i in np.flatnonzero(known)])
+    else:
+        found = typed(b.NonZero(n.x[1], transpose=True, dtype=named("int64")), named("int64"), [1, None])
+        indices = typed(b.Reshape(found, int64([-1])), named("int64"), [None])
+    return b.GatherV2(
+        x, indices, np.asarray(axis, np.int32), batch_dims=0, is_preprocessed=False, negative_index_support=False
+    )

@@ -11,6 +11,7 @@ from mindport.errors import Unsupported
 from mindport.ops.card import card, lifts, mindir
 from mindport.ops.geometry import window
 from mindport.ops.samples import f16, f32, sample, weight
+from mindport.ops.shape import sizes
 
 card(
     "Conv",
@@ -92,17 +93,20 @@ def lower_conv_transpose_mindir(b: Any, n: Any) -> Any:
     group = n.attr("group")
     strides = tuple(n.attr("strides") or [1] * len(kernel))
     dilations = tuple(n.attr("dilations") or [1] * len(kernel))
-    out_shape = n.out_shape()
+    out_shape = n.out_dims()
+    if None in out_shape[1:]:
+        n.out_shape()  # says what is missing; only the batch may be unknown
     pairs = _transpose_pads(n, kernel, strides, dilations, out_shape[2:])
-    x, w, sizes = n.x[0], n.x[1], out_shape
+    batch = ("dim", 0) if out_shape[0] is None else out_shape[0]
+    x, w, wanted = n.x[0], n.x[1], [batch, *out_shape[1:]]
     if len(kernel) == 1:
-        x, w, sizes = b.ExpandDims(x, 2), b.ExpandDims(w, 2), (*out_shape[:2], 1, out_shape[2])
+        x, w, wanted = b.ExpandDims(x, 2), b.ExpandDims(w, 2), [*wanted[:2], 1, wanted[2]]
         kernel, strides, dilations, pairs = [1, *kernel], (1, *strides), (1, *dilations), (0, 0, *pairs)
     out = b.Conv2DTranspose(
         x,
         w,
-        tuple(sizes),
-        out_channel=n.shape(0)[1],
+        sizes(b, n.x[0], wanted),
+        out_channel=n.shape(1)[0],
         kernel_size=tuple(kernel),
         pad_mode="pad",
         pad=pairs,
@@ -126,7 +130,9 @@ def _transpose_pads(n: Any, kernel: Any, strides: Any, dilations: Any, out: Any)
         pads = n.attr("pads") or [0] * 2 * rank
         return tuple(p for i in range(rank) for p in (pads[i], pads[i + rank]))
     pairs: list[int] = []
-    for i, size in enumerate(n.shape(0)[2:]):
+    for i, size in enumerate(n.dims(0)[2:]):
+        if size is None:
+            raise Unsupported("auto_pad of a transposed convolution over an unknown height or width")
         total = max((size - 1) * strides[i] + extra[i] + (kernel[i] - 1) * dilations[i] + 1 - out[i], 0)
         small, large = total // 2, total - total // 2
         # ONNX puts the odd one before for SAME_UPPER here, the other way round than in Conv
@@ -183,13 +189,19 @@ def lift_bias_add(o: Any, n: Any) -> Any:
     return o.Add(n.x[0], n.x[1] if rank == 2 else o.Reshape(n.x[1], np.asarray([-1] + [1] * (rank - 2))))
 
 
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise Unsupported("transposed convolution whose output height or width is known only at run time")
+    return value
+
+
 @lifts(MINDSPORE, "Conv2DTranspose", "Conv2DBackpropInput")
 def lift_conv_transpose(o: Any, n: Any) -> Any:
     """The requested output size tells the output padding."""
     kernel, strides = spatial(n.attr("kernel_size"), 2), spatial(n.attr("stride", 1), 2)
     dilations = spatial(n.attr("dilation", 1), 2)
     pads = explicit_pads(n, 2)
-    out, size = n.ints(2)[2:], n.dims(0)[2:]
+    out, size = [_number(v) for v in n.raw[2][2:]], n.dims(0)[2:]
     if "auto_pad" in pads:
         pads = {}
     given = pads.get("pads", [0] * 4)

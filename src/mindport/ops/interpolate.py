@@ -35,7 +35,8 @@ class AxisResize:
         """Returns where each output element lies on the input's axis."""
         x = np.arange(self.out, dtype=np.float64)
         if mode == "align_corners":
-            return np.zeros(self.out) if self.out == 1 else x * (self.size - 1) / (self.out - 1)
+            length = self.size * self.scale  # not rounded, as ONNX has it
+            return np.zeros(self.out) if self.out == 1 else x * (self.size - 1) / (length - 1)
         if mode == "asymmetric":
             return x / self.scale
         if mode == "half_pixel" or (mode == "pytorch_half_pixel" and self.out > 1):

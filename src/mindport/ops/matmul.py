@@ -17,6 +17,7 @@ card(
         sample(f32(4, 2, 3), f32(4, 3, 5)),
         sample(f32(4, 2, 3), f32(3, 5)),
         sample(f32(3), f32(3, 5)),
+        sample(f32(3), f32(3)),
         sample(f32(2, 1, 4, 3), f32(5, 3, 2)),
     ],
 )
@@ -36,7 +37,7 @@ def lower_matmul_mindir(b: Any, n: Any) -> Any:
     left, right = n.dims(0), n.dims(1)
     if len(left) == len(right) == 2:
         return b.MatMul(n.x[0], n.x[1])
-    if len(left) == len(right) and None not in left[:-2] and left[:-2] == right[:-2]:
+    if len(left) == len(right) > 2 and None not in left[:-2] and left[:-2] == right[:-2]:
         return b.BatchMatMul(n.x[0], n.x[1])
     return b.MatMulExt(n.x[0], n.x[1])
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from mindport.dialects.literals import MINDSPORE
+from mindport.dtypes import named
 from mindport.errors import Unsupported
 from mindport.ops.card import card, lifts, mindir
 from mindport.ops.conv import explicit_pads, spatial
 from mindport.ops.geometry import Window, window
-from mindport.ops.samples import f32, sample
+from mindport.ops.samples import f32, sample, u8
 
 card(
     "MaxPool",
@@ -23,6 +24,7 @@ card(
         sample(f32(2, 3, 9), kernel_shape=[3], strides=[2], pads=[1, 0]),
         sample(f32(1, 2, 5, 6, 7), kernel_shape=[2, 3, 2], strides=[1, 2, 2], pads=[0, 1, 1, 1, 0, 0]),
         sample(f32(1, 2, 9, 8), kernel_shape=[2, 3], dilations=[2, 1], pads=[0, 1, 1, 0], targets=("MINDIR",)),
+        sample(u8(1, 2, 9, 8, high=255), kernel_shape=[2, 3], pads=[0, 1, 1, 0], targets=("MINDIR",)),
     ],
 )
 card(
@@ -59,8 +61,15 @@ def lower_max_pool_mindir(b: Any, n: Any) -> Any:
     if n.wants(1):
         raise Unsupported("MaxPool with indices")
     kernel = tuple(n.attr("kernel_shape"))
-    win = window(n, kernel)
-    x = _padded(b, n, win, lowest(n.dtype(0)))
+    win, dtype = window(n, kernel), n.dtype(0)
+    x = _padded(b, n, win, lowest(dtype))
+    if dtype.name in ("int8", "uint8"):  # no kernel; every such number is exact in float32
+        return b.Cast(_max_of(b, b.Cast(x, named("float32")), win), dtype)
+    return _max_of(b, x, win)
+
+
+def _max_of(b: Any, x: Any, win: Window) -> Any:
+    kernel = win.kernel
     if any(d != 1 for d in win.dilations):
         return _dilated_max(b, x, win)
     if win.rank == 1:

@@ -11,48 +11,44 @@ from mindport.errors import Unsupported
 from mindport.ops.card import card, mindir
 from mindport.ops.samples import const, f32, i8, sample, u8
 
-_ONLY = ("MINDIR",)
 _SCALE = const(np.float32(0.05))
 
 card(
     "QuantizeLinear",
     samples=[
-        sample(f32(2, 3), _SCALE, const(np.uint8(120)), targets=_ONLY),
-        sample(f32(2, 3), _SCALE, const(np.int8(-3)), targets=_ONLY),
-        sample(f32(2, 3), const(np.asarray([0.1, 0.02, 0.03], np.float32)), targets=_ONLY),
+        sample(f32(2, 3), _SCALE, const(np.uint8(120))),
+        sample(f32(2, 3), _SCALE, const(np.int8(-3))),
+        sample(f32(2, 3), const(np.asarray([0.1, 0.02, 0.03], np.float32))),
         sample(
             f32(2, 3, 4),
             const(np.asarray([0.1, 0.02, 0.03], np.float32)),
             const(np.asarray([1, -2, 3], np.int8)),
             axis=1,
-            targets=_ONLY,
         ),
     ],
 )
 card(
     "DequantizeLinear",
     samples=[
-        sample(u8(2, 3, high=255), _SCALE, const(np.uint8(120)), targets=_ONLY),
-        sample(i8(2, 3, low=-128, high=127), _SCALE, targets=_ONLY),
+        sample(u8(2, 3, high=255), _SCALE, const(np.uint8(120))),
+        sample(i8(2, 3, low=-128, high=127), _SCALE),
         sample(
             i8(2, 3, 4, low=-128, high=127),
             const(np.asarray([0.1, 0.02], np.float32)),
             const(np.asarray([1, -2], np.int8)),
             axis=0,
-            targets=_ONLY,
         ),
     ],
 )
 card(
     "MatMulInteger",
     samples=[
-        sample(u8(2, 3, high=255), const(np.arange(12, dtype=np.uint8).reshape(3, 4)), targets=_ONLY),
+        sample(u8(2, 3, high=255), const(np.arange(12, dtype=np.uint8).reshape(3, 4))),
         sample(
             u8(2, 3, high=255),
             const(np.arange(12, dtype=np.uint8).reshape(3, 4)),
             const(np.uint8(7)),
             const(np.uint8(3)),
-            targets=_ONLY,
         ),
     ],
 )

@@ -53,6 +53,8 @@ card(
 
 def axes_of(n: Any) -> tuple[int, ...] | None:
     """Returns the axes a Reduce node works on, counted from the front; None when it reduces nothing."""
+    if n.node.inputs[0].shape is not None and 0 in n.dims(0):
+        raise Unsupported("a reduction of a tensor without elements")
     axes = n.ints(1) if n.has(1) else ()
     if not axes:
         return None if n.attr("noop_with_empty_axes") else tuple(range(n.rank(0)))

@@ -11,8 +11,6 @@ from mindport.errors import Unsupported
 from mindport.ops.card import card, lifts, mindir
 from mindport.ops.samples import f32, sample, weight
 
-_ONLY = ("MINDIR",)
-
 card(
     "LSTM",
     samples=[
@@ -60,7 +58,7 @@ card(
 card(
     "RNN",
     samples=[
-        sample(f32(4, 2, 3), weight(1, 5, 3), weight(1, 5, 5), weight(1, 10), outputs=2, hidden_size=5, targets=_ONLY),
+        sample(f32(4, 2, 3), weight(1, 5, 3), weight(1, 5, 5), weight(1, 10), outputs=2, hidden_size=5),
         sample(
             f32(4, 2, 3),
             weight(1, 5, 3),
@@ -69,7 +67,6 @@ card(
             hidden_size=5,
             direction="reverse",
             activations=["Relu"],
-            targets=_ONLY,
         ),
     ],
 )

@@ -261,7 +261,8 @@ def lower_space_to_depth_mindir(b: Any, n: Any) -> Any:
     """Reshape, Transpose, Reshape."""
     _, c, h, w = n.shape(0)
     s = int(n.attr("blocksize"))
-    return _blocks(b, n, (-1, c, h // s, s, w // s, s), (0, 3, 5, 1, 2, 4), (-1, c * s * s, h // s, w // s))
+    perm = (0, 1, 3, 5, 2, 4) if n.attr("mode") == "CRD" else (0, 3, 5, 1, 2, 4)
+    return _blocks(b, n, (-1, c, h // s, s, w // s, s), perm, (-1, c * s * s, h // s, w // s))
 
 
 @lifts(MINDSPORE, "DepthToSpace", "SpaceToDepth")

@@ -116,8 +116,10 @@ def _span(size: int | None, start: int, end: int, step: int) -> tuple[int, int, 
         if step < 0:
             raise Unsupported("a reversed slice of an axis of unknown size")
         return start, min(end, 1 << 31), step
-    span = range(size)[slice(start, end if end >= -size else None if step < 0 else 0, step)]
-    if not len(span):
+    low = 0 if step > 0 else -1  # ONNX clamps differently by direction: a reversed slice may end before the first
+    start, end = (value + size if value < 0 else value for value in (start, end))
+    span = range(min(max(start, 0), size + low), min(max(end, low), size + low), step)
+    if not span:
         raise Unsupported("a slice of no elements")
     if step < 0:
         return size - 1 - span.start, size - 1 - span.stop, -step

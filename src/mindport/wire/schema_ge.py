@@ -18,6 +18,8 @@ __all__ = [
     "ATTR_ENTRY",
     "ATTR_KINDS",
     "GRAPH_DEF",
+    "LIST_LIST_FLOAT",
+    "LIST_LIST_INT",
     "LIST_VALUE",
     "MODEL_DEF",
     "NAMED_ATTRS",
