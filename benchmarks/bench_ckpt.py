@@ -1,10 +1,11 @@
-"""Saving and loading checkpoints: mindport against raw writes, safetensors, torch and MindSpore, in one run.
+"""Saving and loading checkpoints: mindport against raw writes, safetensors, torch, torch DCP and MindSpore, in one run.
 
-usage: python benchmarks/bench_ckpt.py [--case 64x16MiB] [--repeats 5] [--folder DIR] [--no-mindspore] [--json FILE]
+usage: python benchmarks/bench_ckpt.py [--quick] [--case 64x16MiB] [--repeats 5] [--folder DIR] [--no-mindspore]
 
-A case is COUNTxSIZE (float32 tensors). Every save ends with fsync, except MindSpore's, which never syncs; it runs in
-a process of its own. The page cache is warm. Loads end with all tensors as torch tensors (MindSpore: as its own).
-Times are medians, in milliseconds; ratios are to mindport.
+A case is COUNTxSIZE (float32 tensors). Prints Markdown tables of medians; ratios are to mindport. Before each save the
+file is deleted and the disk synced; every save ends with fsync of file and directory; the order of the contestants
+changes from round to round. Loads end with all tensors as torch tensors (MindSpore: its own), page cache warm. The
+first round warms up and does not count. MindSpore runs in a process of its own beside this one and takes its turns.
 """
 
 from __future__ import annotations
@@ -14,160 +15,256 @@ import gc
 import json
 import os
 import platform
-import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import ckpt_peers as peers
 import numpy as np
-import safetensors.torch
-import torch
-import xxhash
+from ckpt_peers import LOADS, RAW, SAVES, Case, file_of
 
 from mindport.formats import ckpt
 from mindport.storage.atomic import commit
+from mindport.tensors import ArrayRef
 
-UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-MINDSPORE = """
-import json, sys, time
-import numpy as np, mindspore as ms
-count, size, repeats, path = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-rng = np.random.default_rng(0)
-data = [ms.Tensor(rng.standard_normal(size // 4, np.float32)) for _ in range(count)]
-weights = [{"name": f"layer{i}.weight", "data": tensor} for i, tensor in enumerate(data)]
-saves, loads = [], []
-for _ in range(repeats):
-    start = time.perf_counter(); ms.save_checkpoint(weights, path); saves.append(time.perf_counter() - start)
-for _ in range(repeats):
-    start = time.perf_counter(); ms.load_checkpoint(path); loads.append(time.perf_counter() - start)
-print(json.dumps([saves, loads]))
-"""
+FULL = ("64x16MiB", "20000x52KiB", "100000x1KiB")
+QUICK = ("64x512KiB", "500x52KiB", "2000x1KiB")
+SLOW_S, SLOW_REPEATS = 3.0, 3  # a contestant whose warm-up takes longer gets fewer rounds,
+VERY_SLOW_S = 10.0  # and beyond this the warm-up is the measurement
+MOST_DCP = 20_000  # tensors; torch DCP needs about a millisecond for each, saving and loading
+UNMEASURED = ("raw", "no checksums", "limit")  # their memory says nothing
+Times = dict[str, list[float]]
 
 
-def case(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)(B|KiB|MiB|GiB)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 64x16MiB")
-    return int(found[1]), int(found[2]) * UNITS[found[3]]
+class MindSpore:
+    """The worker process."""
 
-
-def timed(work: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Runs all of them in turn, so that a slow moment of the machine hits each alike; the first round is a warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(repeats + 1):
-        for name, run in work.items():
-            gc.collect()
-            start = time.perf_counter()
-            result = run()
-            times[name].append(time.perf_counter() - start)
-            del result
-    return {name: found[1:] for name, found in times.items()}
-
-
-def sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    os.fsync(fd)
-    os.close(fd)
-
-
-def raw_write(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    part = path.with_suffix(".part")  # a new file, as mindport writes: truncating an old one costs extra
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    for tensor in weights.values():
-        view = memoryview(tensor.numpy()).cast("B")
-        while view:
-            view = view[os.write(fd, view) :]
-    os.fsync(fd)
-    os.close(fd)
-    part.replace(path)
-
-
-def read_and_hash(path: Path) -> None:
-    """The machine's own limit for a verified load."""
-    buffer, digest = memoryview(bytearray(1 << 20)), xxhash.xxh3_64()
-    fd = os.open(path, os.O_RDONLY)
-    while size := os.readv(fd, [buffer]):
-        digest.update(buffer[:size])
-    os.close(fd)
-
-
-def measure(count: int, size: int, repeats: int, folder: Path, with_mindspore: bool) -> dict[str, list[float]]:
-    rng = np.random.default_rng(0)
-    weights = {f"layer{i}.weight": torch.from_numpy(rng.standard_normal(size // 4, np.float32)) for i in range(count)}
-    ours, safe, pt = folder / "a.ckpt", folder / "a.safetensors", folder / "a.pt"
-
-    def save_safetensors() -> None:
-        safetensors.torch.save_file(weights, safe)
-        sync(safe)
-
-    def save_torch() -> None:
-        torch.save(weights, pt)
-        sync(pt)
-
-    def load_ours(verify: bool) -> list[torch.Tensor]:
-        return [torch.as_tensor(t) for t in ckpt.read(ours, verify=verify).values()]
-
-    work: dict[str, Callable[[], Any]] = {
-        "save raw write+fsync": lambda: raw_write(folder / "raw", weights),
-        "save mindport": lambda: commit(ours, ckpt.write(weights)),
-        "save mindport, no checksums": lambda: commit(folder / "plain.ckpt", ckpt.write(weights, checksums=False)),
-        "save safetensors+fsync": save_safetensors,
-        "save torch+fsync": save_torch,
-        "load mindport, mapped": lambda: load_ours(False),
-        "load mindport, verified": lambda: load_ours(True),
-        "load read+hash limit": lambda: read_and_hash(ours),
-        "load safetensors, mapped": lambda: safetensors.torch.load_file(safe),
-        "load torch, mapped": lambda: torch.load(pt, mmap=True, weights_only=True),
-        "load torch": lambda: torch.load(pt, weights_only=True),
-    }
-    times = timed(work, repeats)
-    if with_mindspore:
-        del weights
-        command = [sys.executable, "-c", MINDSPORE, str(count), str(size), str(repeats), str(folder / "ms.ckpt")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        times["save MindSpore (no fsync)"], times["load MindSpore"] = json.loads(done.stdout.splitlines()[-1])
-    return times
-
-
-def report(name: str, times: dict[str, list[float]], nbytes: int) -> None:
-    base = {
-        "save": statistics.median(times["save mindport"]),
-        "load": statistics.median(times["load mindport, mapped"]),
-    }
-    print(f"\n{name}: {nbytes / (1 << 20):,.0f} MiB")
-    for what in sorted(times, key=lambda w: (w[:4] != "save", statistics.median(times[w]))):
-        median = statistics.median(times[what])
-        rate = (
-            f"{nbytes / median / 1e9:8.2f} GB/s" if what[:4] == "save" or "verified" in what or "limit" in what else ""
+    def __init__(self, case: Case) -> None:
+        command = [sys.executable, peers.__file__, "serve", case.text]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        print(f"  {what:30} {median * 1e3:10.1f} ms  {median / base[what[:4]]:8.2f} x  {rate}")
+        self._answer("ready")
+
+    def _answer(self, wanted: str = "") -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            text = line.strip()
+            if text == wanted or (not wanted and text[:1].isdigit()):
+                return text
+        raise RuntimeError("the MindSpore process ended")
+
+    def run(self, kind: str, path: Path) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{kind} {path}\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def rounds(work: dict[str, Callable[[], float | None]], before: Callable[[str], None], repeats: int) -> Times:
+    """Runs all in turn, in another order each round, so that a slow moment of the machine hits each alike."""
+    times: Times = {name: [] for name in work}
+    names, left = list(work), dict.fromkeys(work, repeats + 1)
+    for number in range(repeats + 1):
+        shift = number * 3 % len(names)
+        order = names[shift:] + names[:shift]
+        for name in order if number % 2 == 0 else reversed(order):
+            if left[name] == 0:
+                continue
+            before(name)
+            gc.collect()
+            started = time.perf_counter()
+            inside = work[name]()
+            seconds = time.perf_counter() - started if inside is None else inside
+            times[name].append(seconds)
+            left[name] -= 1
+            if number == 0 and seconds > SLOW_S:
+                left[name] = 0 if seconds > VERY_SLOW_S else min(left[name], SLOW_REPEATS)
+    return {name: found[1:] or found for name, found in times.items()}
+
+
+def measure(case: Case, repeats: int, folder: Path, with_mindspore: bool) -> tuple[Times, Times]:
+    worker = MindSpore(case) if with_mindspore else None
+    weights = peers.weights_of("mindport", case)
+    joined = np.concatenate([value.numpy() for value in weights.values()]).data.cast("B")
+    saves: dict[str, Callable[[], float | None]] = {}
+    for name, save in SAVES.items():
+        path = file_of(name, folder)
+        if isinstance(save, peers.Raw):
+            save.joined = joined
+        if name == "torch DCP" and case.count > MOST_DCP:
+            continue
+        if name != "MindSpore":
+            saves[name] = lambda save=save, path=path: save(path, weights)  # type: ignore[misc]
+        elif worker is not None:
+            saves[name] = lambda path=path: worker.run("save", path)  # type: ignore[misc]
+
+    def fresh(name: str) -> None:
+        remove(file_of(name, folder))
+        os.sync()
+
+    saved = rounds(saves, fresh, repeats)
+    for save in SAVES.values():
+        if isinstance(save, peers.Raw):
+            save.joined = memoryview(b"")
+    del joined
+    weights.clear()
+    for name in saves:
+        if "raw" in name or "no checksums" in name:
+            remove(file_of(name, folder))
+
+    def load(name: str) -> Callable[[], float | None]:
+        writer, loader = LOADS[name]
+        path = file_of(writer, folder)
+        if worker is not None and name == "MindSpore":
+            return lambda: worker.run("load", path)
+
+        def run() -> float:
+            started = time.perf_counter()
+            kept = loader(path, case)
+            seconds = time.perf_counter() - started
+            del kept  # unmapping is not loading
+            return seconds
+
+        return run
+
+    loads = {name: load(name) for name, (writer, _) in LOADS.items() if writer in saves}
+    loaded = rounds(loads, lambda _: None, repeats)
+    if worker is not None:
+        worker.close()
+    return saved, loaded
+
+
+def peaks(case: Case, folder: Path, only: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """Returns the extra peak memory in bytes of the saves and loads whose name begins with one of `only`.
+
+    The files for the loads are in `folder`.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for kind, names in (("load", LOADS), ("save", SAVES)):
+        found[kind] = {}
+        for name in names:
+            if any(word in name for word in UNMEASURED) or not name.startswith(only):
+                continue
+            if kind == "save":
+                remove(file_of(name, folder))
+            remove(folder / "warm-up.ckpt")
+            command = [sys.executable, peers.__file__, kind, name, case.text, str(folder)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[kind][name] = int(done.stdout.split()[-1])
+    return found
+
+
+def inspecting(folder: Path, nbytes: int, repeats: int) -> dict[str, float]:
+    """Returns medians in seconds: interpreter start, `mindport inspect` of a file of `nbytes`, the call alone."""
+    part = np.zeros(10_000_000, np.uint8)
+    count = max(2, nbytes // part.nbytes)
+    path = folder / "large.ckpt"
+    commit(path, ckpt.write(ArrayRef(f"layer{i}.weight", part) for i in range(count)), durability="process")
+    call = "import sys, time, mindport; t = time.perf_counter(); mindport.inspect(sys.argv[1]); "
+    commands = {
+        "interpreter start": ["-c", "pass"],
+        "`mindport inspect`": ["-m", "mindport", "inspect", str(path)],
+        "`mindport.inspect(path)`, the call alone": ["-c", call + "print(time.perf_counter() - t)", str(path)],
+    }
+    medians = {}
+    for name, arguments in commands.items():
+        times = []
+        for _ in range(repeats + 1):
+            started = time.perf_counter()
+            done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+            whole = time.perf_counter() - started
+            times.append(float(done.stdout) if "alone" in name else whole)
+        medians[name] = statistics.median(times[1:])
+    remove(path)
+    return medians
+
+
+def table(times: Times, base: str, nbytes: int, rates: Callable[[str], bool]) -> Iterable[str]:
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    yield "| | median, ms | lowest–highest | rounds | to mindport | GB/s |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for name in sorted(medians, key=medians.__getitem__):
+        found, median = times[name], medians[name]
+        rate = f"{nbytes / median / 1e9:.2f}" if rates(name) else ""
+        span = f"{min(found) * 1e3:,.1f}–{max(found) * 1e3:,.1f}"
+        yield f"| {name} | {median * 1e3:,.1f} | {span} | {len(found)} | {median / medians[base]:.2f} | {rate} |"
+
+
+def machine(folder: Path) -> Iterable[str]:
+    model = next(
+        (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "?"
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True, check=False).stdout
+    yield f"Machine: {os.cpu_count()} cores of {model}, {memory:.0f} GiB memory, file system {kind.strip()}."
+    names = ("numpy", "torch", "safetensors", "mindspore", "xxhash")
+    yield f"Versions: Python {platform.python_version()}, " + ", ".join(f"{n} {version(n)}" for n in names) + "."
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", type=case, help="COUNTxSIZE, may be given several times")
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, measures nothing")
+    parser.add_argument("--case", action="append", type=Case.parse, help="COUNTxSIZE, may be given several times")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where to write; the disk that is measured")
+    parser.add_argument("--folder", type=Path, default=Path(), help="where to write; the disk that is measured")
     parser.add_argument("--no-mindspore", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="also write every time here")
     options = parser.parse_args()
-    print(
-        f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, torch {torch.__version__}"
-    )
-    results = {}
-    for count, size in options.case or [case("64x16MiB"), case("20000x52KiB"), case("100000x1KiB")]:
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            times = measure(count, size, options.repeats, Path(folder), not options.no_mindspore)
-        results[f"{count} x {size}"] = times
-        report(f"{count} tensors of {size} bytes", times, count * size)
+    cases = options.case or [Case.parse(text) for text in (QUICK if options.quick else FULL)]
+    kept: dict[str, Any] = {}
+    print("\n".join(machine(options.folder)), flush=True)
+    for index, case in enumerate(cases):
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            folder, nbytes = Path(name), case.count * case.nbytes
+            saved, loaded = measure(case, options.repeats, folder, not options.no_mindspore)
+            kept[case.text] = {"save": saved, "load": loaded}
+            print(f"\n### {case.count:,} tensors, {nbytes / (1 << 20):,.0f} MiB\n\nSave, fsync included:\n")
+            print("\n".join(table(saved, "mindport", nbytes, lambda _: True)))
+            print("\nLoad:\n")
+            print("\n".join(table(loaded, "mindport, mapped", nbytes, lambda name: "mapped" not in name)), flush=True)
+            print(f"\nmindport's save is {ratio(saved, 'mindport', RAW):.2f} × the raw write (rounds paired).")
+            only = ("mindport", "safetensors")
+            if index == 0:  # the others need seconds each
+                only = (*only, "torch", *(() if options.no_mindspore else ("MindSpore",)))
+            found = peaks(case, folder, only)
+            kept[case.text]["peaks"] = found
+            print(f"\nExtra peak memory, {case.text}:\n\n| | MiB |\n|---|---:|")
+            for kind, values in found.items():
+                for what, size in values.items():
+                    print(f"| {kind}: {what} | {size / (1 << 20):,.1f} |", flush=True)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        size = 50_000_000 if options.quick else 5_000_000_000
+        kept["inspect"] = inspecting(Path(name), size, options.repeats)
+        print(f"\nInspecting a file of {size / 1e9:g} GB:\n\n| | median, ms |\n|---|---:|")
+        for what, seconds in kept["inspect"].items():
+            print(f"| {what} | {seconds * 1e3:,.1f} |")
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        options.json.write_text(json.dumps(kept, indent=1))
+
+
+def ratio(times: Times, name: str, base: str) -> float:
+    """Returns the median of the ratios within each round, which drift of the disk disturbs less."""
+    return statistics.median(a / b for a, b in zip(times[name], times[base], strict=False))
 
 
 if __name__ == "__main__":

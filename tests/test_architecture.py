@@ -49,6 +49,7 @@ MODEL_HALF = (
     "formats.mindir",
     "formats.air",
     "formats.graph_meta",  # written by training without onnx_ir, read into a graph with it
+    "adapters.torch_forms",
     "adapters.torch_trace",
 )
 
@@ -60,7 +61,7 @@ HOME_OF = {
     "onnx_ir": MODEL_HALF,
     "onnx": MODEL_HALF,
     "onnxruntime": ("convert",),
-    "onnxscript": ("convert", "adapters.torch_trace"),
+    "onnxscript": ("convert", "adapters.torch_forms", "adapters.torch_trace"),
     "google": ("formats.onnx",),  # the decoder's error class; no message class of ours lives in protobuf's pool
     "click": ("cli", "__main__"),
     "rich": ("cli", "train.callback.progress"),

@@ -75,6 +75,7 @@ def test_weight_files_need_nothing_optional(folder: Path, args: tuple[str, ...])
     ("args", "extra"),
     [
         (("inspect", "m.onnx"), "onnx"),
+        (("verify", "m.onnx"), "onnx"),
         (("convert", "m.onnx", "m.mindir"), "onnx"),
         (("convert", "a.ckpt", "b.pt"), "torch"),
         (("demo",), "torch"),

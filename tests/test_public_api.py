@@ -31,7 +31,7 @@ SIGNATURES = {
     "mindport.verify": "(path)",
     "mindport.convert": "(src, dst, *, to=None, check=True, overwrite=True)",
     "mindport.Tensor": "(input_data, dtype=None, name='')",
-    "mindport.Model": "(network, loss_fn=None, optimizer=None, metrics=None, *, scheduler=None)",
+    "mindport.Model": "(network, loss_fn=None, optimizer=None, metrics=None, *, scheduler=None, scaler=None)",
     "mindport.Model.train": "(self, epoch, train_dataset, callbacks=None, *, resume=False)",
     "mindport.train.callback.ModelCheckpoint": "(prefix='CKP', directory=None, config=None)",
     "mindport.train.callback.CheckpointConfig": (

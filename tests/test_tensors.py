@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import sys
 
 import ml_dtypes
@@ -15,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 import mindport
 from mindport.dtypes import named
-from mindport.errors import UnsupportedDType, WrongTypeError
+from mindport.errors import Unsupported, UnsupportedDType, UsageError, WrongTypeError
 from mindport.tensors import ArrayRef, FileRef, Tensor, TensorRef, as_ref
 
 
@@ -145,3 +146,56 @@ def test_what_is_no_tensor_is_refused(value: object) -> None:
 def test_dates_are_no_tensor_elements() -> None:
     with pytest.raises(UnsupportedDType):
         as_ref(np.array(["2020-01-01"], "M8[D]"))
+
+
+@pytest.mark.parametrize("value", [np.array([[1.5, -2.0]], ">f4"), np.array(3, ">i8"), np.array([1 + 2j], ">c16")])
+def test_big_endian_arrays_are_converted(value: np.ndarray) -> None:
+    tensor = Tensor(value)
+    assert tensor.numpy().dtype.isnative
+    assert tensor.numpy().tolist() == value.tolist()
+    assert tensor.numpy() is tensor.numpy()  # converted once: what is written into it stays
+    assert torch.as_tensor(tensor).tolist() == value.tolist()
+    assert content(tensor, 4) == value.astype(value.dtype.newbyteorder("<")).tobytes()
+
+
+def test_lazy_views_of_torch_become_plain_memory() -> None:
+    source = torch.tensor([1 + 2j, 3 - 4j])
+    assert Tensor(source.conj()).numpy().tolist() == [1 - 2j, 3 + 4j]
+    assert Tensor(source.conj().imag).numpy().tolist() == [-2, 4]
+    assert Tensor(torch._efficientzerotensor(2)).numpy().tolist() == [0, 0]
+
+
+@pytest.mark.filterwarnings("ignore:.*(nested tensors|Sparse CSR|torch.jagged|quantize).*:UserWarning")
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: torch.eye(2).to_sparse(), Unsupported, "layer.w is a sparse_coo tensor"),
+        (lambda: torch.eye(2).to_sparse_csr(), Unsupported, "layer.w is a sparse_csr tensor"),
+        (lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]), Unsupported, "layer.w is a nested tensor"),
+        (lambda: torch.empty(2, device="meta"), UsageError, "layer.w is on the meta device"),
+        (lambda: torch.nn.LazyLinear(2).weight, UsageError, "layer.w has no shape yet"),
+        (lambda: torch.empty(2, dtype=torch.uint1), UnsupportedDType, "layer.w has PyTorch's element type uint1"),
+        (lambda: np.array(["text"]), UnsupportedDType, "layer.w: NumPy type"),
+    ],
+)
+def test_what_has_no_plain_memory_is_refused_by_name(make: object, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        as_ref(make(), "layer.w")  # type: ignore[operator]
+
+
+def test_array_subclasses() -> None:
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    tensor = Tensor(matrix)
+    assert (type(tensor.numpy()), content(tensor, 64)) == (np.ndarray, np.array(matrix).tobytes())
+    masked = np.ma.array([1, 2, 3], mask=[0, 1, 0])
+    with pytest.raises(WrongTypeError, match="masked array; fill it first"):
+        Tensor(masked)
+    assert Tensor(masked.filled(7)).numpy().tolist() == [1, 7, 3]
+    whole = Tensor(np.ma.array([1, 2]))
+    assert (type(whole.numpy()), content(whole, 64)) == (np.ndarray, np.array([1, 2]).tobytes())
+
+
+def test_a_text_file_has_a_detach_too_and_is_no_tensor() -> None:
+    with pytest.raises(WrongTypeError):
+        Tensor(io.TextIOWrapper(io.BytesIO(b"text")))

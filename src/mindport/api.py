@@ -74,9 +74,9 @@ def verify(path: str | PathLike[str]) -> Verification:
         from mindport.weightfiles import checks
 
         return Verification(**_common(path, fmt), checks=tuple(checks(path, fmt)))
-    from mindport.convert.checks import graph_checks
-
-    found = graph_checks(registry.module_of(fmt).read(path), path, has_weights=fmt.name in MODELS)
+    model = registry.module_of(fmt).read(path)
+    graph_checks = load("mindport.convert.checks", "checking a model").graph_checks
+    found = graph_checks(model, path, has_weights=fmt.name in MODELS)
     return Verification(**_common(path, fmt), checks=tuple(found))
 
 

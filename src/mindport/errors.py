@@ -299,9 +299,13 @@ class StateMismatch(RestoreError):
 
 
 class MatchError(RestoreError):
-    """Parameter shapes or dtypes do not fit the network; nothing was assigned."""
+    """Parameter shapes or dtypes do not fit the network; nothing was assigned.
+
+    `report` is the `mindport.checkpoint.match.Match` that lists them under `mismatched`, where there is one.
+    """
 
     id = "MP1004"
+    report: object = None
 
 
 class CheckFailed(MindportError, RuntimeError):

@@ -56,7 +56,7 @@ class Skipped(Event):
 
 @dataclass(frozen=True)
 class Inexact(Event):
-    """Training goes on from this file, but not exactly as it would have without the interruption."""
+    """Training that goes on from this file does not go on exactly as it would without the interruption."""
 
     reason: str
 

@@ -13,9 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from mindport.dtypes import DType, by_numpy, named
-from mindport.errors import WrongTypeError
+from mindport.errors import Unsupported, UnsupportedDType, UsageError, WrongTypeError, printable
 
-__all__ = ["ArrayRef", "FileRef", "Tensor", "TensorRef", "as_ref"]
+__all__ = ["ArrayRef", "FileRef", "Tensor", "TensorRef", "as_ref", "check_torch", "named_ref"]
 
 CHUNK_BYTES = 8 << 20
 
@@ -57,14 +57,16 @@ def _bytes_of(array: np.ndarray[Any, Any], limit_bytes: int) -> Iterator[memoryv
 
 
 class ArrayRef:
-    """A tensor in memory: a NumPy array, with its name and mindport dtype."""
+    """A tensor in memory: a NumPy array, with its name and mindport dtype. A big-endian array is converted."""
 
     __slots__ = ("_array", "dtype", "name")
 
     def __init__(self, name: str, array: np.ndarray[Any, Any], dtype: DType | None = None) -> None:
         self.name = name
-        self._array = array
         self.dtype = by_numpy(array.dtype) if dtype is None else dtype
+        # a subclass, such as np.matrix, may have a mind of its own about shapes; no framework takes a big-endian array
+        array = np.asarray(array)
+        self._array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,7 +79,7 @@ class ArrayRef:
         return int(self._array.nbytes)
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """Returns the array itself."""
+        """Returns the array itself, in the machine's byte order."""
         return self._array
 
     def chunks(self, limit_bytes: int = CHUNK_BYTES) -> Iterator[memoryview]:
@@ -133,7 +135,8 @@ class Tensor:
         dtype: mindport dtype, its name, or a NumPy dtype; converted if it differs.
         name: parameter name.
 
-    `numpy.asarray(tensor)` and `torch.as_tensor(tensor)` are views (of a tensor stored in several slices, copies).
+    `numpy.asarray(tensor)` and `torch.as_tensor(tensor)` are views (of a tensor stored in several slices, or made of a
+    big-endian array, copies).
     The content of a tensor that came from a file is read from the disk when it is first touched; writing to it
     changes memory only.
 
@@ -252,15 +255,15 @@ def as_ref(value: Any, name: str = "") -> TensorRef:
     """Returns `value` as a TensorRef, viewing it where possible.
 
     Raises:
-        WrongTypeError: it is no array, tensor, number or nested sequence of numbers.
+        WrongTypeError: it is no array, tensor, number or nested sequence of numbers, or some of it is masked.
+        Unsupported, UsageError: a torch tensor without plain memory; see `check_torch`.
         UnsupportedDType: its element type is unknown.
     """
     if isinstance(value, (ArrayRef, FileRef, Tensor)):
         return value
     if not isinstance(value, np.ndarray):
-        # a torch tensor off the CPU, or one that requires grad, cannot be viewed by NumPy as it is
-        detach = getattr(value, "detach", None)
-        if detach is not None:
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(value, torch.Tensor):
             return _from_torch(value, name)
         if isinstance(value, (str, bytes)) or value is None:
             raise WrongTypeError(f"cannot make a tensor of {type(value).__name__}")
@@ -268,19 +271,79 @@ def as_ref(value: Any, name: str = "") -> TensorRef:
             value = np.asarray(value)
         except (TypeError, ValueError) as exc:
             raise WrongTypeError(f"cannot make a tensor of {type(value).__name__}: {exc}") from exc
+    if np.ma.is_masked(value):
+        raise WrongTypeError("cannot make a tensor of a masked array; fill it first (array.filled(...))")
     if value.dtype == object:
         raise WrongTypeError("cannot make a tensor of Python objects")
-    return ArrayRef(name, value)
+    try:
+        return ArrayRef(name, value)
+    except UnsupportedDType as exc:
+        raise UnsupportedDType(f"{printable(name)}: {exc}" if name else str(exc)) from exc
+
+
+class _Renamed:
+    """A tensor under the name it has in a mapping."""
+
+    def __init__(self, ref: TensorRef, name: str) -> None:
+        self.name = name
+        self.dtype = ref.dtype
+        self.shape = ref.shape
+        self.nbytes = ref.nbytes
+        self.numpy = ref.numpy
+        self.chunks = ref.chunks
+
+
+def named_ref(value: Any, name: str) -> TensorRef:
+    """Returns `value`, a TensorRef of any kind or what `as_ref` takes, as a TensorRef called `name`.
+
+    Raises:
+        WrongTypeError, UnsupportedDType: as `as_ref`.
+    """
+    # anything with `chunks` is a TensorRef; asking the protocol itself is slow for 10^5 arrays
+    ref: TensorRef = value if hasattr(value, "chunks") else as_ref(value, name)
+    return ref if ref.name == name else _Renamed(ref, name)
+
+
+def check_torch(value: Any, name: str) -> DType:
+    """Returns the element type of a torch tensor whose content is plain memory.
+
+    Args:
+        value: the tensor.
+        name: for messages; may be empty.
+
+    Raises:
+        UsageError: it has no content: it is on the meta device, or not yet initialised.
+        Unsupported: it is sparse, nested or quantized.
+        UnsupportedDType: no file format knows its element type.
+    """
+    torch = sys.modules["torch"]  # the value came from it
+    label = printable(name) or "the tensor"
+    if isinstance(value, torch.nn.parameter.UninitializedTensorMixin):
+        raise UsageError(f"{label} has no shape yet; run the network once before saving it")
+    if value.is_meta:
+        raise UsageError(f"{label} is on the meta device and has no content")
+    if value.is_nested or value.is_quantized or value.layout is not torch.strided:
+        layout = str(value.layout).removeprefix("torch.").lstrip("_")
+        kind = "nested" if value.is_nested else "quantized" if value.is_quantized else layout
+        raise Unsupported(f"{label} is a {kind} tensor; only dense ones can be used or saved here")
+    kind = str(value.dtype).removeprefix("torch.")
+    try:
+        return named(kind)
+    except UnsupportedDType as exc:
+        raise UnsupportedDType(f"{label} has PyTorch's element type {kind}, which mindport does not know") from exc
 
 
 def _from_torch(value: Any, name: str) -> ArrayRef:
     """Returns a view of a CPU torch tensor (a host copy of any other) without importing torch."""
+    dtype = check_torch(value, name)
     host = value.detach().cpu()
-    kind = str(host.dtype).removeprefix("torch.")
-    dtype = named(kind)
     try:
-        return ArrayRef(name, host.numpy(), dtype)
+        # force: conjugate and negative views, which NumPy does not know, become plain memory
+        return ArrayRef(name, host.numpy(force=True), dtype)
     except TypeError:  # element types NumPy lacks: take the bits and look at them through ml_dtypes
-        torch = sys.modules["torch"]  # the value came from it
+        torch = sys.modules["torch"]
         bits = {1: torch.uint8, 2: torch.int16}[dtype.itemsize]
         return ArrayRef(name, host.contiguous().view(bits).numpy().view(dtype.numpy), dtype)
+    except RuntimeError as exc:  # a subclass that keeps its content elsewhere
+        label = printable(name) or "the tensor"
+        raise Unsupported(f"{label}, a {type(value).__name__}, cannot be read: {exc}") from exc

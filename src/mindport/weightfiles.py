@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
@@ -12,6 +11,7 @@ import xxhash
 from mindport.errors import MindportError, Unsupported, printable
 from mindport.formats import registry
 from mindport.formats.ckpt import RESERVED
+from mindport.formats.mapped import is_zip
 from mindport.formats.registry import Format
 from mindport.results import Check, TensorInfo
 from mindport.tensors import TensorRef
@@ -67,7 +67,7 @@ def _checksums(path: str | PathLike[str], fmt: Format, weights: Any) -> str:
             return "MindSpore's CRC-32 over the file"
         case "safetensors" if "crc_num" in weights.info:
             return "MindSpore's CRC-32 over the tensors"
-        case "npz" | "pt" if zipfile.is_zipfile(path):
+        case "npz" | "pt" if is_zip(path):
             return "CRC-32 of every member of the archive"
     return ""
 

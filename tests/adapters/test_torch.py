@@ -13,7 +13,7 @@ from torch import nn
 
 from mindport.adapters.torch import TorchAdapter, TorchRef, extra_state, set_extra_state, to_torch, unwrapped
 from mindport.dtypes import named
-from mindport.errors import Unsupported, UnsupportedDType, UsageError
+from mindport.errors import MatchError, Unsupported, UnsupportedDType, UsageError
 
 ADAPTER = TorchAdapter()
 
@@ -164,3 +164,48 @@ def test_bfloat16_views_share_memory() -> None:
     with torch.no_grad():
         net.weight.fill_(3)
     assert array.astype(np.float32).tolist() == [[3, 3]]
+
+
+def test_big_endian_arrays_are_converted() -> None:
+    assert to_torch(np.array([[1.5, -2.0]], ">f4"), named("float32")).tolist() == [[1.5, -2.0]]
+    net = nn.Linear(1, 2)
+    ADAPTER.assign(net, {"bias": np.array([1, 2], ">f4"), "weight": np.array([[3], [4]], ">f4")})
+    assert (net.bias.tolist(), net.weight.tolist()) == ([1, 2], [[3], [4]])
+
+
+class Buffered(nn.Module):
+    def __init__(self, **buffers: torch.Tensor) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros(2))
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+
+
+def test_an_expanded_tensor_takes_one_value_or_nothing_is_assigned() -> None:
+    net = Buffered(row=torch.ones(2, 1).expand(2, 3), dot=torch.ones(()).expand(2))
+    first = np.ones(2, np.float32)
+    row = np.array([[4, 4, 4], [np.nan, np.nan, np.nan]], np.float32)
+    ADAPTER.assign(net, {"first": first, "row": row, "dot": np.full(2, 5, np.float32)})
+    assert np.array_equal(net.row.numpy(), row, equal_nan=True)
+    assert (net.dot.tolist(), net.row.stride(), net.dot.stride()) == ([5, 5], (1, 0), (0,))
+    with pytest.raises(MatchError, match=r"2 parameter\(s\) do not fit(?s:.)*row: an expanded(?s:.)*dot: an expanded"):
+        ADAPTER.assign(
+            net, {"first": 2 * first, "row": np.arange(6, dtype=np.float32).reshape(2, 3), "dot": np.arange(2.0)}
+        )
+    assert net.first.tolist() == [1, 1]
+
+
+def test_tensors_made_in_inference_mode_are_assigned_too() -> None:
+    with torch.inference_mode():
+        made = torch.zeros(2)
+    net = Buffered(made=made)
+    ADAPTER.assign(net, {"first": np.ones(2, np.float32), "made": np.full(2, 3, np.float32)})
+    assert (net.first.tolist(), net.made.tolist(), net.made is made) == ([1, 1], [3, 3], True)
+    net.first.sum().backward()  # the parameter itself is still one to train
+
+
+def test_nothing_is_assigned_when_one_value_cannot_be_converted() -> None:
+    net = Buffered(scale=torch.zeros(1))
+    with pytest.raises(TypeError):
+        ADAPTER.assign(net, {"first": np.ones(2, np.float32), "scale": np.array(["x"])})
+    assert net.first.tolist() == [0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import threading
@@ -175,3 +176,18 @@ def test_an_old_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
     with pytest.raises(MissingExtra, match=r"2\.6 or later"):
         read(path)
+
+
+def test_a_flip_in_the_archives_end_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pt", NET)
+    data = path.read_bytes()
+    locator = data.rindex(b"PK\x06\x07")
+    for at in range(locator, locator + 20):
+        for bit in range(8):
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+            with contextlib.suppress(CorruptFile):  # any other error fails the test
+                assert list(read(path, verify=True)) == list(NET)
+    path.write_bytes(data[: locator + 16] + bytes([data[locator + 16] ^ 2]) + data[locator + 17 :])
+    with pytest.raises(CorruptFile) as caught:
+        read(path)
+    assert caught.value.path == str(path)

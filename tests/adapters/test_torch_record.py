@@ -153,3 +153,23 @@ def test_a_scripted_network_gives_its_parameters_alone() -> None:
     outline = recorded(scripted, torch.ones(1, 2))
     assert outline.nodes == ()
     assert [p.name for p in outline.weights] == ["weight", "bias"]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")  # torch's, at first use
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided], ids=str)
+def test_a_network_that_cannot_be_recorded_runs_and_gives_its_parameters(layout: Any) -> None:
+    class Ragged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            nested = torch.nested.as_nested_tensor([x[:1], x[1:]], layout=layout)
+            return torch.cat([part.sum().reshape(1) for part in self.line(nested).unbind()])
+
+    net, x = Ragged(), torch.randn(4, 3)
+    recorder = GraphRecorder(net)
+    assert torch.equal(recorder.run(x), net(x))
+    assert recorder.outline is not None
+    assert [w.name for w in recorder.outline.weights] == ["line.weight", "line.bias"]
+    assert recorder.outline.nodes == ()

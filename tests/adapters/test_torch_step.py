@@ -12,7 +12,7 @@ from torch import nn
 
 from mindport import Tensor
 from mindport.adapters.torch_step import TorchStep, in_mode, to_host
-from mindport.errors import UsageError
+from mindport.errors import UsageError, WrongTypeError
 
 
 class Two(nn.Module):
@@ -42,6 +42,7 @@ A, LABEL = np.arange(12, dtype=np.float32).reshape(4, 3), np.ones((4, 2), np.flo
         [torch.from_numpy(A), torch.from_numpy(LABEL)],
         (Tensor(A), Tensor(LABEL)),
         (A / 2, A / 2, LABEL),
+        (A.astype(">f4"), LABEL.astype(">f4")),
     ],
 )
 def test_batches_of_every_form_make_the_same_step(batch: Any) -> None:
@@ -147,3 +148,53 @@ def test_each_module_returns_to_its_own_mode() -> None:
     with pytest.raises(ZeroDivisionError), in_mode(net, training=True):
         during.append(1 / (0 * len([m.training for m in net.modules()])))
     assert [m.training for m in net.modules()] == before
+
+
+class Answer(NamedTuple):
+    score: Any
+    place: Any
+
+
+def test_named_tuples_and_torchs_own_tuples_reach_the_host() -> None:
+    host = to_host(Answer(torch.ones(2), (torch.tensor([1 + 2j]).conj(),)))
+    assert (type(host), host.score.tolist(), host.place[0].tolist()) == (Answer, [1, 1], [1 - 2j])
+    best = to_host(torch.tensor([[1.0, 5.0], [3.0, 2.0]]).max(dim=1))
+    assert (best[0].tolist(), best[1].tolist()) == ([5, 3], [1, 0])
+
+
+def test_big_endian_inputs_are_predicted() -> None:
+    one = step()
+    assert torch.equal(one.predict((A.astype(">f4"),)), one.predict((A,)))
+
+
+def test_a_masked_batch_is_refused() -> None:
+    with pytest.raises(WrongTypeError, match="masked"):
+        step().predict((np.ma.array(A, mask=A > 3),))
+
+
+def test_a_step_with_a_scaler_is_that_of_torch_by_hand() -> None:
+    made = []
+    for by_hand in (True, False):
+        torch.manual_seed(3)
+        net = nn.Linear(3, 1)
+        sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.5)
+        schedule = torch.optim.lr_scheduler.StepLR(sgd, 2)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=2)
+        x, y = 9 * torch.randn(4, 3), 9 * torch.randn(4, 1)
+        driven = TorchStep(net, F.mse_loss, sgd, schedule, scaler)
+        taken = 0
+        for _ in range(6):
+            if not by_hand:
+                driven.train((x, y))
+                continue
+            sgd.zero_grad()
+            scaler.scale(F.mse_loss(net(x), y)).backward()
+            finite = all(bool(p.grad.isfinite().all()) for p in net.parameters())
+            scaler.step(sgd)
+            scaler.update()
+            if finite:
+                schedule.step()
+                taken += 1
+        assert by_hand is False or 0 < taken < 6  # the first steps overflow and are left out
+        made.append((net.weight.tolist(), scaler.state_dict(), schedule.state_dict()))
+    assert made[0] == made[1]

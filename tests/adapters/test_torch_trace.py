@@ -149,6 +149,9 @@ def test_inputs_become_torch_tensors_of_the_same_type() -> None:
     frozen.flags.writeable = False
     a, b, c = torch_inputs(net(), [frozen, np.ones(2, ml_dtypes.bfloat16), [1, 2]])
     assert (a.dtype, b.dtype, c.tolist()) == (torch.float16, torch.bfloat16, [1, 2])
+    (big,) = torch_inputs(net(), [np.array([1, 2], ">f4")])
+    assert (big.dtype, big.tolist()) == (torch.float32, [1, 2])
+    assert leaves([np.array([1, 2], ">f4")])[0].dtype == np.dtype("=f4")
 
 
 def test_the_opset_is_as_asked() -> None:

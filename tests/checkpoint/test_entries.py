@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindport.checkpoint.entries import Entry, end_record_of, in_order, keys_in, look, names_in, older
+from mindport.checkpoint.entries import Entry, end_record_of, in_order, keys_in, look, names_in, of_another, older
 from mindport.checkpoint.names import Key
 from mindport.errors import MissingFile, NotADirectory
 from mindport.formats import ckpt
@@ -28,11 +28,39 @@ def entry(step: int, total: int | None, prefix: str = "net") -> Entry:
 
 
 def test_a_file_tells_its_step_and_metrics(tmp_path: Path) -> None:
-    path = write(tmp_path, "net-2_3.ckpt", {"total_step": 11, "metrics": {"loss": 0.5, "note": "x"}})
+    info = {"total_step": 11, "metrics": {"loss": 0.5, "note": "x"}, "saved_at_s": 99.25, "prefix": "net"}
+    path = write(tmp_path, "net-2_3.ckpt", info)
     os.utime(path, (0, 1234.5))
     found = look(tmp_path, Key("net", 2, 3))
     size = path.stat().st_size
-    assert found == Entry(Key("net", 2, 3), str(path), size, 1234.5, 11, {"loss": 0.5}, checksummed=True)
+    assert found == Entry(
+        Key("net", 2, 3), str(path), size, 99.25, 11, {"loss": 0.5}, checksummed=True, base="net", changed_at_s=1234.5
+    )
+
+
+@pytest.mark.parametrize("value", [None, "1", True, float("nan"), float("inf"), 10**400, [1]])
+def test_what_is_no_time_and_no_prefix_is_not_taken_for_one(tmp_path: Path, value: Any) -> None:
+    write(tmp_path, "net-1_1.ckpt", {"total_step": 1, "saved_at_s": value, "prefix": [value]})
+    found = look(tmp_path, Key("net", 1, 1))
+    assert (found.total, found.saved_at_s, found.base) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "recorded", "base", "expected"),
+    [
+        ("exp_2", "exp_2", "exp", True),
+        ("exp_2", "exp", "exp_2", True),
+        ("exp_2", "exp", "exp", False),
+        ("exp_2", "exp_2", "exp_2", False),
+        ("exp_2", None, "exp", False),
+        ("exp_2", "exp_2", None, False),
+        ("mine", "exp", "mine", False),
+        ("exp_2", "exp_3", "exp", False),
+    ],
+)
+def test_whose_run_a_file_is_of(prefix: str, recorded: str | None, base: str | None, expected: bool) -> None:
+    found = Entry(Key(prefix, 1, 1), f"{prefix}-1_1.ckpt", 1, base=recorded)
+    assert of_another(found, base) is expected
 
 
 @pytest.mark.parametrize("crc_check", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import ml_dtypes
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindport.checkpoint.match import match
+from mindport.checkpoint.match import Match, match
 from mindport.errors import MatchError
 from mindport.tensors import ArrayRef
 
@@ -130,6 +131,77 @@ def test_a_prefix_is_found_at_whole_components_only() -> None:
     glued = named({"networkfc.weight": np.ones(2, F)})
     assert match(wanted, glued)[0].missing == ("fc.weight", "fc.bias")
     assert match(wanted, given_, strict=True)[0].missing == ("fc.weight", "fc.bias")
+
+
+WRAPPERS = ["module.", "_orig_mod.", "_backbone.", "network.", "module._orig_mod."]
+
+
+@pytest.mark.parametrize("prefix", WRAPPERS)
+@pytest.mark.parametrize("side", ["checkpoint", "network"])
+def test_a_wrappers_prefix_is_taken_off_either_side_and_said(prefix: str, side: str) -> None:
+    plain = {"fc.weight": np.ones((2, 3), F), "fc.bias": np.full(2, 3, F)}
+    wrapped = {prefix + name: value for name, value in plain.items()}
+    network, stored = (plain, wrapped) if side == "checkpoint" else (wrapped, plain)
+    wanted = named({name: np.zeros_like(value) for name, value in network.items()})
+    report, arrays = match(wanted, named(stored))
+    assert {name: a.tolist() for name, a in arrays.items()} == {n: v.tolist() for n, v in network.items()}
+    assert (report.missing, report.unexpected) == ((), ())
+    assert report.renamed == dict(zip(stored, network, strict=True))
+    assert report.repairs == (f"took the prefix '{prefix}' off 2 name(s) of the {side} to match them",)
+    assert report.warnings() == list(report.repairs)
+    strict = match(wanted, named(stored), strict=True)[0]
+    assert (strict.missing, strict.unexpected, strict.repairs) == (tuple(network), tuple(stored), ())
+
+
+def test_no_repair_is_reported_where_none_is_needed() -> None:
+    report = match(refs(w=np.zeros(1, F)), named({"w": np.ones(1, F), "module.w": np.ones(1, F)}))[0]
+    assert (report.repairs, report.renamed, report.warnings()) == ((), {}, [])
+
+
+def test_a_stored_tensor_is_never_used_for_two_names() -> None:
+    wanted = named({"a.w": np.zeros(1, F), "w": np.zeros(1, F)})
+    report, arrays = match(wanted, named({"a.w": np.ones(1, F)}))
+    assert (list(arrays), report.missing, report.repairs) == (["a.w"], ("w",), ())
+
+
+def test_missing_names_come_with_what_was_probably_meant() -> None:
+    wanted = named({"layer1.conv.weight": np.zeros((2, 3), F), "head.weight": np.zeros(7, F)})
+    report = match(wanted, named({"layer_1.conv.weight": np.ones((2, 3), F), "other": np.ones(5, F)}))[0]
+    assert [(s.missing, s.candidates) for s in report.suggestions] == [("layer1.conv.weight", ("layer_1.conv.weight",))]
+    assert report.warnings() == [
+        "2 parameter(s) of the network are not in the checkpoint: layer1.conv.weight, head.weight",
+        "for layer1.conv.weight, did you mean layer_1.conv.weight?",
+    ]
+    assert report.hints == ()
+
+
+def test_mindspores_names_are_recognised() -> None:
+    wanted = named({"bn.weight": np.zeros(3, F), "bn.running_mean": np.zeros(3, F), "conv.weight": np.zeros((2, 3), F)})
+    theirs = named({"bn.gamma": np.ones(3, F), "bn.moving_mean": np.ones(3, F), "conv.weight": np.ones((2, 3), F)})
+    report = match(wanted, theirs)[0]
+    assert report.missing == ("bn.weight", "bn.running_mean")
+    assert "mindport.naming.network.map_names" in report.warnings()[-1]
+    assert report.suggestions[0].candidates[0] == "bn.gamma"
+    with pytest.raises(MatchError, match=r"hint: .*map_names"):
+        match(wanted, {**theirs, **named({"conv.weight": np.ones((2, 1, 3), F)})})
+
+
+def test_a_mismatch_carries_its_report() -> None:
+    with pytest.raises(MatchError) as caught:
+        match(refs(a=np.zeros(2, F), b=np.zeros(3, F)), refs(a=np.zeros(5, F), b=np.zeros(3, F), z=np.zeros(1, F)))
+    report = caught.value.report
+    assert isinstance(report, Match)
+    assert [m.name for m in report.mismatched] == ["a"]
+    assert "(5,)" in report.mismatched[0].reason
+    assert (report.loaded, report.unexpected, report.missing) == ((), ("z",), ())
+
+
+def test_suggestions_of_huge_checkpoints_cost_little() -> None:
+    wanted = named({f"encoder.block{i}.weight": np.zeros(2, F) for i in range(3000)})
+    given_ = named({f"encoder.layer{i}.kernel": np.ones(2, F) for i in range(30000)})
+    started = time.process_time()
+    assert len(match(wanted, given_)[0].missing) == 3000
+    assert time.process_time() - started < 10
 
 
 def test_a_prefix_never_replaces_a_name_that_is_there() -> None:

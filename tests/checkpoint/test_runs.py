@@ -15,6 +15,7 @@ from mindport.checkpoint.policy import All
 from mindport.checkpoint.saver import Saver
 from mindport.errors import InUse, MissingFile, NotADirectory, UsageError, WrongTypeError
 from mindport.events import Event, Skipped, subscribe
+from mindport.formats import ckpt
 from mindport.storage import claims, process
 
 
@@ -159,6 +160,55 @@ def test_resume_goes_on_with_the_newest_run_that_has_a_valid_checkpoint(tmp_path
         assert found.claim.prefix == "net_2"
     assert sorted(Path(e.path).name for e in heard if isinstance(e, Skipped)) == ["net_3-1_1.ckpt", "net_3-1_2.ckpt"]
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
+
+
+def test_resume_leaves_runs_of_another_prefix_alone(tmp_path: Path) -> None:
+    """`exp_2-…` may be of the second run of `exp` or of the first of `exp_2`; the files say which."""
+    assert train(tmp_path, "exp_2") == "exp_2"
+    with runs.claim_run(tmp_path, "exp_2", base="exp_2"):  # also while it is trained on
+        assert runs.resume(tmp_path, "exp") is None
+        new = train(tmp_path, "exp")
+        assert new == "exp_3", "a number that no file has yet"
+    for base, prefix in (("exp", "exp_3"), ("exp_2", "exp_2")):
+        found = runs.resume(tmp_path, base)
+        assert found is not None
+        with found.claim:
+            assert (found.claim.prefix, found.claim.base, found.file.info.extra["prefix"]) == (prefix, base, base)
+    (tmp_path / "other").mkdir()
+    assert [train(tmp_path / "other", "exp") for _ in range(2)] == ["exp", "exp_2"]
+    assert runs.resume(tmp_path / "other", "exp_2") is None
+    assert train(tmp_path / "other", "exp_2") == "exp_2_2"
+
+
+def test_a_single_file_of_another_prefix_is_passed_over_and_named(tmp_path: Path) -> None:
+    train(tmp_path, "exp_2")
+    (tmp_path / "other").mkdir()
+    for _ in range(2):
+        train(tmp_path / "other", "exp", steps=5)
+    (tmp_path / "other" / "exp_2-1_5.ckpt").rename(tmp_path / "exp_2-1_5.ckpt")
+    heard: list[Event] = []
+    leave = subscribe(heard.append)
+    found = runs.resume(tmp_path, "exp_2")
+    leave()
+    assert found is not None
+    with found.claim:
+        assert found.path == str(tmp_path / "exp_2-1_2.ckpt")
+    assert [(Path(e.path).name, e.reason) for e in heard if isinstance(e, Skipped)] == [
+        ("exp_2-1_5.ckpt", "it is of a run with prefix 'exp'")
+    ]
+
+
+def test_renamed_files_and_files_without_a_record_are_gone_on_with(tmp_path: Path) -> None:
+    train(tmp_path, "exp")
+    (tmp_path / "exp-1_2.ckpt").rename(tmp_path / "mine-1_2.ckpt")
+    found = runs.resume(tmp_path, "mine")
+    assert found is not None
+    found.claim.release()
+    (tmp_path / "net_2-1_1.ckpt").write_bytes(b"".join(ckpt.write({"w": np.ones(3)}, checksums=False)))
+    found = runs.resume(tmp_path, "net")
+    assert found is not None
+    with found.claim:
+        assert found.claim.prefix == "net_2"
 
 
 def test_resume_finds_nothing_where_nothing_is(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +45,27 @@ def claim(tmp_path: Path) -> Any:
 
 
 def test_a_save_returns_what_is_on_the_disk(tmp_path: Path, claim: runs.Claim) -> None:
+    before_s = time.time()
     saver = Saver(tmp_path, "net", All(), claim=claim)
     entry = saver.save(Key("net", 2, 3), {"w": array(3)}, {"total_step": 11, "metrics": {"loss": 0.25}, "note": "kept"})
     assert entry.path == str(tmp_path / "net-2_3.ckpt")
     assert entry.nbytes == Path(entry.path).stat().st_size
     assert (entry.total, entry.metrics, entry.checksummed) == (11, {"loss": 0.25}, True)
+    assert before_s - 0.001 <= entry.saved_at_s <= time.time() + 0.001
     file = ckpt.read(entry.path, verify=True)
     assert (file.info.epoch, file.info.step, file.info.total_step) == (2, 3, 11)
-    assert file.info.extra == {"note": "kept"}
+    assert file.info.extra == {"note": "kept", "saved_at_s": entry.saved_at_s, "prefix": "net"}
     np.testing.assert_array_equal(np.asarray(file["w"]), array(3))
+
+
+def test_mindspores_crc_is_appended_on_request(tmp_path: Path, claim: runs.Claim) -> None:
+    saver = Saver(tmp_path, "net", Latest(2), claim=claim, crc_check=True)
+    for step in (1, 2, 3):
+        entry = save(saver, step)
+        assert Path(entry.path).read_bytes()[-17:-10] == b"crc_num"
+        assert (entry.total, entry.checksummed) == (step, True)
+    assert steps_in(tmp_path) == [2, 3]
+    assert ckpt.read(entry.path, verify=True).info.crc is not None
 
 
 def test_only_the_newest_stay(tmp_path: Path, claim: runs.Claim) -> None:
@@ -204,21 +218,62 @@ def test_a_file_that_is_gone_already_is_no_matter(tmp_path: Path, claim: runs.Cl
 
 
 def test_one_per_minutes_is_remembered_across_restarts(tmp_path: Path) -> None:
-    """The times are those of the files."""
+    """The times are those in the files."""
     for step in range(1, 5):
         with runs.claim_new(tmp_path, "net") if step == 1 else runs.claim_run(tmp_path, "net") as claim:
-            entry = save(Saver(tmp_path, "net", OnePerMinutes(1), claim=claim), step)
-            at_s = 1e9 + 40 * step
-            os.utime(entry.path, (at_s, at_s))
+            save(Saver(tmp_path, "net", OnePerMinutes(1), claim=claim, clock=lambda at=1e9 + 40 * step: at), step)
     with runs.claim_run(tmp_path, "net") as claim:
         save(Saver(tmp_path, "net", OnePerMinutes(1), claim=claim), 5)
     assert steps_in(tmp_path) == [1, 3, 5]
 
 
-def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_one_per_minutes_outlives_a_copy_without_times(tmp_path: Path) -> None:
+    """Copied files have all changed just now; how old they are stands in them."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with runs.claim_new(tmp_path / "a", "net") as claim:
+        hours = iter(range(8))
+        saver = Saver(tmp_path / "a", "net", All(), claim=claim, clock=lambda: 1e9 + 3600 * next(hours))
+        for step in range(1, 9):
+            save(saver, step)
+    for path in (tmp_path / "a").glob("*.ckpt"):
+        shutil.copyfile(path, tmp_path / "b" / path.name)
+    with runs.claim_run(tmp_path / "b", "net") as claim:
+        save(Saver(tmp_path / "b", "net", OnePerMinutes(30), claim=claim), 9)
+    assert steps_in(tmp_path / "b") == list(range(1, 10))
+
+
+def test_one_per_minutes_keeps_what_does_not_say_its_age(tmp_path: Path) -> None:
+    for step in range(1, 5):
+        commit(tmp_path / f"net-1_{step}.ckpt", ckpt.write({"w": array(step)}, info={"total_step": step}))
+    with runs.claim_run(tmp_path, "net") as claim:
+        saver = Saver(tmp_path, "net", OnePerMinutes(30), claim=claim)
+        for step in range(5, 9):
+            save(saver, step)
+    assert steps_in(tmp_path) == [1, 2, 3, 4, 5, 8]
+
+
+def test_a_file_that_names_another_prefix_is_not_pruned(tmp_path: Path) -> None:
+    """Somebody copied a file of the second run of `exp` to the first one of `exp_2`."""
+    info = {"total_step": 1, "prefix": "exp"}
+    commit(tmp_path / "exp_2-1_1.ckpt", ckpt.write({"w": array(1)}, info=info))
+    with runs.claim_run(tmp_path, "exp_2", base="exp_2") as claim:
+        for step in (2, 3):
+            save(Saver(tmp_path, "exp_2", Latest(1), claim=claim), step)
+    assert steps_in(tmp_path, "exp_2") == [1, 3]
+
+
+def test_a_prefix_that_is_not_utf_8_can_be_saved(tmp_path: Path) -> None:
+    base = os.fsdecode(b"n\xe4t")
+    with runs.claim_new(tmp_path, base) as claim:
+        entry = save(Saver(tmp_path, base, All(), claim=claim), 1)
+    assert ckpt.read(entry.path, verify=True).info.extra == {"saved_at_s": entry.saved_at_s}
+
+
+def test_the_same_state_at_the_same_time_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with runs.claim_new(tmp_path / name, "net") as claim:
-            save(Saver(tmp_path / name, "net", All(), claim=claim), 3)
+            save(Saver(tmp_path / name, "net", All(), claim=claim, clock=lambda: 1e9), 3)
     assert (tmp_path / "a" / "net-1_3.ckpt").read_bytes() == (tmp_path / "b" / "net-1_3.ckpt").read_bytes()
 
 

@@ -128,10 +128,23 @@ def test_a_reader_that_goes_away_is_no_error(checkpoint: Path, args: str) -> Non
     assert done.stderr == ""
 
 
-def test_closed_stdout_is_no_error(checkpoint: Path) -> None:
-    command = f'"{sys.executable}" -m mindport verify "{checkpoint}" >&-'
+@pytest.mark.parametrize(
+    ("verb", "code"), [("inspect", 5), ("verify", 5), ("verify --quiet", 0), ("doctor --quick", 5)]
+)
+def test_a_result_that_cannot_be_shown_is_an_error(checkpoint: Path, verb: str, code: int) -> None:
+    file = "" if verb.startswith("doctor") else f'"{checkpoint}"'
+    command = f'"{sys.executable}" -m mindport {verb} {file} >&-'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == code
+    assert ("stdout is closed" in done.stderr) == (code != 0)
+
+
+@pytest.mark.parametrize("args", [["inspect", "--json"], ["nonsense", "--json"], ["verify", "a", "--wrong", "--json"]])
+def test_usage_errors_are_json_too(run: Callable[..., object], args: list[str]) -> None:
+    result = run(*args)
+    error = json.loads(result.out)["error"]
+    assert (result.code, error["exit_code"], error["id"]) == (2, 2, "MP2001")
+    assert error["message"] in result.err
 
 
 def test_colours_only_where_wanted(

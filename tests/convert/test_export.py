@@ -101,6 +101,45 @@ def test_all_unsupported_operators_are_listed_with_their_places(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+class Inverse(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.inv(x)
+
+
+class Eigenvalues(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvalsh(x).sum() + torch.fft.rfft(x).real.sum()
+
+
+class WithoutForm(torch.nn.Module):
+    """Two operators that PyTorch cannot express in ONNX, in two parts, and one (DFT) that ONNX alone has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = Inverse(), Eigenvalues()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.one(x) + self.two(x) + torch.linalg.inv(x + 1)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_operators_without_an_onnx_form_are_all_listed(file_format: str, tmp_path: Path) -> None:
+    network = WithoutForm().train()
+    network.two.eval()
+    with pytest.raises(UnsupportedOps) as caught:
+        export(network, data(3, 3), file_name=tmp_path / "bad", file_format=file_format)
+    found = {op.op: op.nodes for op in caught.value.ops}
+    assert list(found) == ["aten.linalg_inv.default", "aten.linalg_eigvalsh.default"] + ["DFT"] * (
+        file_format != "ONNX"
+    )
+    assert [len(nodes) for nodes in found.values()][:2] == [2, 1]
+    assert found["aten.linalg_inv.default"][0].startswith("one/linalg_inv (test_export.py:")
+    assert found["aten.linalg_eigvalsh.default"][0].startswith("two/linalg_eigvalsh (test_export.py:")
+    assert caught.value.target == file_format
+    assert list(tmp_path.iterdir()) == []
+    assert (network.training, network.one.training, network.two.training) == (True, True, False)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from mindport.convert import files
 from mindport.convert.files import convert_model, converted
 from mindport.convert.run import run_model
-from mindport.errors import AlreadyExists, UnsupportedOps, UsageError
+from mindport.errors import AlreadyExists, CorruptFile, UnsupportedOps, UsageError
 from mindport.formats import air, mindir
 from mindport.formats import onnx as onnx_format
 from mindport.ops.samples import build, f32, feeds, sample, weight
@@ -80,3 +81,17 @@ def test_existing_files_and_other_formats(tmp_path: Path) -> None:
     assert (tmp_path / "r.mindir").read_bytes() == b"mine"
     with pytest.raises(UsageError, match="no model format"):
         convert_model(source, tmp_path / "r.ckpt")
+
+
+def test_a_model_that_onnx_ir_cannot_write_is_a_corrupt_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"".join(onnx_format.write(build("Relu", sample(f32(2, 3))))))
+
+    def fails(*_: object) -> object:
+        raise ir.serde.SerdeError("long story") from TypeError("Unsupported attribute type")
+
+    monkeypatch.setattr(files, "converted", fails)
+    with pytest.raises(CorruptFile, match="Unsupported attribute type") as caught:
+        convert_model(path, tmp_path / "m.mindir")
+    assert caught.value.path == str(path)
+    assert not (tmp_path / "m.mindir").exists()

@@ -100,3 +100,14 @@ def test_an_output_without_a_name_is_left_out() -> None:
     lifted = to_onnx(mindir.loads(b"".join(mindir.write(to_target(model, "mindspore")))))
     x = numbers(4, 2, 3)
     np.testing.assert_allclose(ort.run(lifted, [x])[0], ort.run(model, [x])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("domain", ["mindspore", "ge"])
+def test_operands_that_do_not_fit_their_operator_are_a_listed_problem(domain: str) -> None:
+    model = ir.from_onnx_text("""
+        <ir_version: 10, opset_import: ["" : 21]>
+        g (float[1, 3, 8, 8] x) => (float[1, 4, 6, 6] y)
+        <float[3] w = {1, 2, 3}> { [odd] y = Conv(x, w) }""")
+    with pytest.raises(UnsupportedOps) as caught:
+        lower(model, domain)
+    assert [(o.op, o.nodes) for o in caught.value.ops] == [("Conv", ("odd",))]

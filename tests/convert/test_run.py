@@ -70,3 +70,14 @@ def test_weights_are_no_model(tmp_path: Path) -> None:
 def test_a_foreign_graph_is_lifted_first() -> None:
     x = numbers(2, 3)
     np.testing.assert_allclose(run_graph(primitive(lambda b, v: b.Square(v), x), [x])[0], x * x, rtol=1e-6)
+
+
+def test_an_onnx_file_runs_as_it_lies_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the file was written anew instead of being run")
+
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"".join(onnx_format.write(MODEL)))
+    monkeypatch.setattr(onnx_format, "write", refuse)
+    x = feeds(CASE)
+    ort.agree(CASE, ort.run(MODEL, x), run_model(path, x), "onnx")

@@ -7,10 +7,12 @@ import os
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mindport.errors import MissingFile, NotADirectory, NotAFile, StorageError, TruncatedFile
-from mindport.formats.mapped import head_of, map_file, map_private, open_regular
+from mindport.errors import CorruptFile, MissingFile, NotADirectory, NotAFile, StorageError, TruncatedFile
+from mindport.formats import npz
+from mindport.formats.mapped import head_of, is_zip, map_file, map_private, open_regular
 
 
 def test_a_map_is_private_and_writable(tmp_path: Path) -> None:
@@ -80,3 +82,17 @@ def test_a_file_that_shrank_is_an_error(tmp_path: Path) -> None:
             map_private(fd, 10, tmp_path / "a")
     finally:
         os.close(fd)
+
+
+def test_an_archive_is_told_by_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"".join(npz.write({"w": np.ones(2, np.float32)})))
+    assert is_zip(path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 16] ^= 2  # the number of disks
+    path.write_bytes(data)
+    with pytest.raises(CorruptFile, match="end record") as caught:
+        is_zip(path)
+    assert caught.value.path == str(path)
+    path.write_bytes(b"no archive")
+    assert not is_zip(path)

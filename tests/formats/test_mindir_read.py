@@ -126,3 +126,13 @@ def test_a_weight_is_called_by_its_key_unless_that_name_is_taken() -> None:
     weights = [TENSOR.new(name=f"g:{n}", dims=[1], data_type=1, raw_data=bytes(4), ref_key=n) for n in ("w", "x")]
     loaded = load(model(graph("main", [relu("x", "y")], ["x"], "y", parameter=weights)))
     assert list(loaded.graph.initializers) == ["w", "g:x"]
+
+
+@pytest.mark.parametrize("text", [b"main_graph", b"input_x", b"output_y", b"some_weight", b"ReLU"])
+def test_text_that_is_no_utf8_is_refused(text: bytes) -> None:
+    weight = TENSOR.new(name="w", ref_key="some_weight", dims=[2], data_type=1, raw_data=bytes(8), doc_string="remark")
+    sound = graph("main_graph", [relu("input_x", "output_y")], ["input_x"], "output_y", parameter=[weight])
+    data = b"".join(encode(model(sound)))
+    assert mindir.loads(data.replace(b"remark", b"\xff\xfemark")).graph.initializers["some_weight"] is not None
+    with pytest.raises(CorruptFile, match="not UTF-8 text"):
+        mindir.loads(data.replace(text, b"\xff" + text[1:]))

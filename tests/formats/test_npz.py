@@ -203,3 +203,52 @@ def test_mutated_files_give_values_or_format_errors(
     except FormatError:
         return
     assert all(v.numpy().nbytes == v.nbytes for v in found.values())
+
+
+DIRECTORY_FIELDS = {"extra length": 30, "comment length": 32, "comment length, high byte": 33, "name": 46}
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("field", DIRECTORY_FIELDS)
+def test_a_flip_in_the_directory_hides_no_array(tmp_path: Path, field: str, ours: bool) -> None:
+    path = tmp_path / "a.npz"
+    if ours:
+        save(path, {f"w{i}": np.full(3, i, np.float32) for i in range(4)})
+    else:
+        np.savez(path, **{f"w{i}": np.full(3, i, np.float32) for i in range(4)})
+    data = path.read_bytes()
+    at = data.index(b"PK\x01\x02") + DIRECTORY_FIELDS[field]
+    for bit in range(8):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+        with pytest.raises(FormatError) as caught:
+            read(path, verify=True)
+        assert caught.value.path == str(path)
+
+
+def test_every_flip_in_the_directory_is_found_or_changes_nothing(tmp_path: Path) -> None:
+    arrays = {f"w{i}": np.full(3, i, np.float32) for i in range(4)}
+    path = save(tmp_path / "a.npz", arrays)
+    data = path.read_bytes()
+    for at in range(data.index(b"PK\x01\x02"), len(data)):
+        for bit in range(8):
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+            try:
+                found = read(path, verify=True)
+                same = {name: found[name].numpy() for name in found}
+            except FormatError:
+                continue
+            assert list(same) == list(arrays), (at, bit)
+            assert all(np.array_equal(same[n], arrays[n]) for n in arrays), (at, bit)
+
+
+def test_a_directory_that_does_not_fit_its_end_record_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.ones(2), b=np.zeros(3))
+    data = (tmp_path / "a.npz").read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    path = tmp_path / "b.npz"
+    for at, value in [(end + 10, 3), (end + 12, data[end + 12] - 1), (end + 16, data[end + 16] ^ 0x80)]:
+        path.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+        with pytest.raises(FormatError):
+            read(path, verify=True)
+    path.write_bytes(b"some bytes before the archive" + data)
+    assert list(read(path, verify=True)) == ["a", "b"]

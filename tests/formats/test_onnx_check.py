@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mindport.errors import CorruptFile, FormatError, MissingFile, NotAFile, TruncatedFile
+from mindport.formats import onnx as onnx_format
 from mindport.formats.onnx_check import check_model
 
 FLOAT = TensorProto.FLOAT
@@ -154,3 +155,34 @@ def test_sound_models_pass(folder: Path) -> None:
     inner = helper.make_graph([relu("x", "i")], "inner", [], [info("i")])
     branch = helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
     assert check_model(model([branch], inits=tensors), folder) is None
+
+
+BROKEN_TEXT = {
+    "node name": b"node_name",
+    "operator": b"SomeOperator",
+    "value": b"middle_value",
+    "initializer": b"the_weight",
+    "dimension": b"batch_axis",
+    "producer": b"some_producer",
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_TEXT)
+def test_text_that_is_no_utf8_is_refused(what: str, tmp_path: Path) -> None:
+    nodes = [helper.make_node("SomeOperator", ["x", "the_weight"], ["middle_value"], name="node_name")]
+    made = model([*nodes, relu("middle_value", "y")], inits=(raw("the_weight", [2], 8),))
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch_axis"
+    made.producer_name = "some_producer"
+    path = tmp_path / "m.onnx"
+    path.write_bytes(made.SerializeToString().replace(BROKEN_TEXT[what], b"\xff" + BROKEN_TEXT[what][1:]))
+    with pytest.raises(CorruptFile, match="not UTF-8 text") as caught:
+        onnx_format.read(path)
+    assert caught.value.path == str(path)
+    assert str(caught.value).isprintable()
+
+
+def test_an_attribute_without_a_type_is_refused(folder: Path) -> None:
+    node = relu("x", "y")
+    node.attribute.add(name="alpha", f=0.5)
+    with pytest.raises(CorruptFile, match=r"'alpha' .*has no known type"):
+        check_model(model([node]), folder)

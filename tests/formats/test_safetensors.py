@@ -98,6 +98,16 @@ def test_values_are_private_views(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("value", [-1, 1 << 40])
+def test_a_number_that_mindspores_crc_cannot_cover(value: int, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="CRC cannot cover the number 'step'"):
+        write({"step": np.array(value)}, crc_check=True)
+    assert np.asarray(read(save(tmp_path / "a.safetensors", {"step": np.array(value)}), verify=True)["step"]) == value
+    lying = save(tmp_path / "b.safetensors", {"step": np.array(value)}, info={"crc_num": "5"})
+    with pytest.raises(ChecksumMismatch):
+        read(lying, verify=True)
+
+
 def test_crc_and_marked_types(tmp_path: Path) -> None:
     weights = {**WEIGHTS, "i4": Tensor(np.array([1, -2], np.int8), dtype="qint4x2"), "note": "héllo"}
     path = save(tmp_path / "a.safetensors", weights, crc_check=True)

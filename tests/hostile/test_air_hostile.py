@@ -318,3 +318,9 @@ def test_writing_to_a_weight_changes_memory_only(tmp_path: Path) -> None:
     assert array.flags.writeable
     array[...] = np.float32(7)
     assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("text", [b"Conv2D", ops(ModelDef.FromString(DATA))["Conv2D"].name.encode()])
+def test_text_that_is_no_utf8_is_refused(text: bytes) -> None:
+    with pytest.raises(CorruptFile, match="not UTF-8 text"):
+        air.parse(DATA.replace(text, b"\xff" + text[1:]))

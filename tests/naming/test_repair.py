@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindport.naming.repair import PREFIXES, did_you_mean, strip_prefixes
+from mindport.naming.repair import PREFIXES, did_you_mean, mindspore_named, strip_prefixes
 
 
 def test_a_prefix_that_all_names_carry_is_proposed():
@@ -35,3 +35,10 @@ def test_did_you_mean_looks_at_size_and_meaning():
         ("head.weight", "header.weight"),
     ]
     assert did_you_mean({"a.weight": (2,)}, {"a.weights": (3,)}) == []
+
+
+def test_names_that_only_mindspores_layers_have():
+    for name in ("bn1.gamma", "bn1.moving_mean", "embed.embedding_table", "beta"):
+        assert mindspore_named(["fc.weight", name])
+    assert not mindspore_named(["fc.weight", "bn1.running_mean", "gamma.weight", "alphabeta"])
+    assert not mindspore_named([])

@@ -50,7 +50,7 @@ def check_resumed_at(k: int, optimizer: str, loader: str, directory: Path, wante
     assert second.end() == wanted[0]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw-cosine"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw-cosine", "adafactor"])
 def test_resume_after_every_step_ends_like_an_uninterrupted_run(optimizer: str, tmp_path: Path) -> None:
     wanted = uninterrupted(optimizer, "shuffle")
     assert len(wanted[1]) == STEPS
@@ -378,6 +378,102 @@ def test_a_loss_with_parameters_is_part_of_the_state(tmp_path: Path) -> None:
     assert torch.equal(world.network.head.weight, second[0].network.head.weight)
 
 
+def test_resume_with_a_scaler_is_exact(tmp_path: Path) -> None:
+    """The scale starts where gradients overflow, so steps are left out, and grows again."""
+
+    def make(number: int = 5) -> tuple[World, Any]:
+        world = World("adamw-cosine", number=number)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=2)
+        world.model = Model(world.network, steep, world.optimizer, scheduler=world.scheduler, scaler=scaler)
+        return world, scaler
+
+    def steep(output: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return 50 * nn.functional.cross_entropy(output, label)
+
+    wanted, wanted_scaler = make()
+    wanted.model.train(EPOCHS, wanted.loader)
+    assert 0 < wanted.scheduler.last_epoch < STEPS  # the scheduler counts the steps that were made
+    for k in (1, 4, BATCHES, STEPS - 2):
+        cut, _ = make()
+        with pytest.raises(Interrupted):
+            cut.model.train(EPOCHS, cut.loader, [saver(tmp_path / str(k), steps=k), InterruptAt(k)])
+        again, scaler = make(number=99)
+        again.model.train(EPOCHS, again.loader, [saver(tmp_path / str(k), steps=STEPS)], resume=True)
+        assert again.end() == wanted.end()
+        assert scaler.state_dict() == wanted_scaler.state_dict()
+    plain = World("adamw-cosine")
+    with pytest.raises(StateMismatch, match="scaler: one with state in the checkpoint, none here"):
+        plain.model.train(EPOCHS, plain.loader, [saver(tmp_path / "1")], resume=True)
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_random_numbers_drawn_behind_model_checkpoint_are_told(place: str, tmp_path: Path) -> None:
+    class Draws(Callback):
+        def step_end(self, run_context: Any) -> None:
+            torch.rand(2)
+
+    world, checkpoint = World(), saver(tmp_path)
+    events: list[Event] = []
+    end = subscribe(events.append)
+    world.model.train(2, world.loader, [Draws(), checkpoint] if place == "before" else [checkpoint, Draws()])
+    end()
+    told = [e for e in events if isinstance(e, Inexact)]
+    assert [Path(e.path).name for e in told] == (["net-1_1.ckpt"] if place == "behind" else [])
+    assert all("behind ModelCheckpoint (Draws)" in e.reason and "Put ModelCheckpoint last" in e.reason for e in told)
+
+
+def test_what_begin_and_epoch_begin_change_is_not_changed_twice(tmp_path: Path) -> None:
+    class Slower(Callback):
+        def __init__(self) -> None:
+            self.seen = 0
+
+        def begin(self, run_context: Any) -> None:
+            nn.init.constant_(run_context.original_args().network.head.bias, 0.5)
+
+        def epoch_begin(self, run_context: Any) -> None:
+            self.seen = 0
+            for group in run_context.original_args().optimizer.param_groups:
+                group["lr"] *= 0.5
+
+        def step_end(self, run_context: Any) -> None:
+            self.seen += 1
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.seen = state["seen"]
+
+    wanted, whole = World(), Slower()
+    wanted.model.train(EPOCHS, wanted.loader, [whole])
+    for k in (1, BATCHES, BATCHES + 2, STEPS):
+        cut = World()
+        with pytest.raises(Interrupted):
+            cut.model.train(EPOCHS, cut.loader, [Slower(), saver(tmp_path / str(k), steps=k), InterruptAt(k)])
+        again, slower = World(number=9), Slower()
+        again.model.train(EPOCHS, again.loader, [slower, saver(tmp_path / str(k), steps=STEPS)], resume=True)
+        assert again.end() == wanted.end()
+        assert slower.seen == whole.seen == BATCHES
+
+
+def test_a_network_that_changes_its_input_in_place_raises_no_alarm(tmp_path: Path) -> None:
+    def make() -> tuple[Model, Any]:
+        world = World()
+        net = nn.Sequential(nn.ReLU(inplace=True), world.network)
+        return Model(net, nn.CrossEntropyLoss(), world.optimizer), world.loader
+
+    model, loader = make()
+    with pytest.raises(Interrupted):
+        model.train(2, loader, [saver(tmp_path, steps=3), InterruptAt(3)])
+    events: list[Event] = []
+    end = subscribe(events.append)
+    model, loader = make()
+    model.train(2, loader, [saver(tmp_path)], resume=True)
+    end()
+    assert [e for e in events if isinstance(e, Restored)]
+    assert not [e for e in events if isinstance(e, Inexact)]
+
+
 def test_network_parameters_with_buffers_and_optimizer_parameters_are_both_in_the_file(tmp_path: Path) -> None:
     world = World("adam")
     checkpoint = saver(tmp_path)
@@ -391,3 +487,26 @@ def test_network_parameters_with_buffers_and_optimizer_parameters_are_both_in_th
     )
     assert list(load_checkpoint(checkpoint.latest_ckpt_file_name)) == names
     assert (file.info.epoch, file.info.step, file.info.total_step) == (1, 5, 5)
+
+
+class Odd(nn.Module):
+    """Has tensors that PyTorch refuses to write to as they are."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("row", torch.full((1, 1), scale).expand(1, 2))
+        with torch.inference_mode():
+            self.register_buffer("made", torch.full((2,), scale))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) * self.row
+
+
+def test_expanded_buffers_and_those_of_inference_mode_are_resumed(tmp_path: Path) -> None:
+    data = [(torch.ones(1, 2), torch.zeros(1, 2))]
+    nets = [Odd(scale) for scale in (2.0, 3.0)]
+    for epoch, net in enumerate(nets, 1):
+        model = Model(net, nn.functional.mse_loss, torch.optim.SGD(net.parameters(), 0.01))
+        model.train(epoch, data, [saver(tmp_path)], resume=True)
+    assert (nets[1].row.tolist(), nets[1].made.tolist()) == ([[2, 2]], [2, 2])

@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from mindport import Tensor
@@ -29,6 +30,7 @@ from mindport.errors import (
     WrongTypeError,
 )
 from mindport.formats import ckpt
+from mindport.naming.network import map_names
 from mindport.storage import system
 from mindport.storage.atomic import commit
 from mindport.train.serialization import export, load_checkpoint, load_param_into_net, save_checkpoint
@@ -92,12 +94,26 @@ def test_a_network_is_saved_with_its_buffers_in_state_dict_order(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("given", "made"),
-    [("a.ckpt", "a.ckpt"), ("myckpt", "myckpt"), ("a", "a.ckpt"), ("x.pt", "x.pt.ckpt"), ("a.b", "a.b.ckpt")],
+    ("given", "made", "kind"),
+    [
+        ("a.ckpt", "a.ckpt", "ckpt"),
+        ("myckpt", "myckpt", "ckpt"),
+        ("a", "a.ckpt", "ckpt"),
+        ("x.pt", "x.pt.ckpt", "ckpt"),
+        ("a.b", "a.b.ckpt", "ckpt"),
+        ("a.safetensors", "a.safetensors", "safetensors"),
+        ("mysafetensors", "mysafetensors", "safetensors"),
+        ("x.ckpt", "x.ckpt.safetensors", "safetensors"),
+        ("x", "x.safetensors", "safetensors"),
+        ("x.safetensors", "x.safetensors.ckpt", "ckpt"),
+    ],
 )
-def test_the_suffix_is_added_unless_the_name_ends_with_ckpt(given: str, made: str, tmp_path: Path) -> None:
-    save_checkpoint({"w": np.ones(1)}, tmp_path / given)
+def test_the_suffix_is_added_unless_the_name_ends_with_the_format(
+    given: str, made: str, kind: str, tmp_path: Path
+) -> None:
+    save_checkpoint({"w": np.ones(1)}, tmp_path / given, format=kind)
     assert [p.name for p in tmp_path.iterdir()] == [made]
+    assert list(load_checkpoint(tmp_path / made)) == ["w"]
 
 
 def test_append_dict_of_every_kind(tmp_path: Path) -> None:
@@ -145,6 +161,72 @@ def test_crc_check_appends_mindspores_trailer(tmp_path: Path) -> None:
     assert list(load_checkpoint(tmp_path / "x.ckpt", crc_check=True)) == ["w"]
 
 
+MODES = [("AES-GCM", 16), ("AES-GCM", 24), ("AES-GCM", 32), ("AES-CBC", 24), ("SM4-CBC", 16)]
+
+
+@pytest.mark.parametrize(("mode", "size"), MODES)
+def test_an_encrypted_file_needs_its_key(mode: str, size: int, tmp_path: Path) -> None:
+    key, net, fresh = bytes(range(size)), Net(), Net()
+    save_checkpoint(net, tmp_path / "x.ckpt", enc_key=key, enc_mode=mode, append_dict={"note": "secret note"})
+    data = (tmp_path / "x.ckpt").read_bytes()
+    assert "secret note".encode("utf-32-le") not in data
+    assert b"conv.weight" not in data
+    with pytest.raises(FormatError, match=f"x.ckpt: the file is encrypted.*{mode}.*key is needed"):
+        load_checkpoint(tmp_path / "x.ckpt")
+    for wrong in range(300):  # CBC has no tag: now and then a wrong key passes its padding
+        with pytest.raises(FormatError, match="the key is wrong"):
+            load_checkpoint(tmp_path / "x.ckpt", fresh, dec_key=wrong.to_bytes(2, "big") * (size // 2), dec_mode=mode)
+    with pytest.raises(FormatError, match="encrypted with"):
+        load_checkpoint(tmp_path / "x.ckpt", dec_key=bytes(16), dec_mode="SM4-CBC" if mode != "SM4-CBC" else "AES-CBC")
+    for bad in (b"short", "x" * size):
+        with pytest.raises(UsageError, match="key"):
+            load_checkpoint(tmp_path / "x.ckpt", dec_key=bad, dec_mode=mode)  # type: ignore[arg-type]
+    found = load_checkpoint(tmp_path / "x.ckpt", fresh, dec_key=key, dec_mode=mode)
+    assert found["note"] == "secret note"
+    assert same(state(fresh), state(net))
+
+
+def test_safetensors_holds_the_same_parameters(tmp_path: Path) -> None:
+    net, fresh = Tied(), Tied()
+    more = {"epoch": 3, "lr": 0.5, "on": True, "note": "tëxt"}
+    save_checkpoint(net, tmp_path / "x.safetensors", append_dict=more, format="safetensors", crc_check=True)
+    with safe_open(tmp_path / "x.safetensors", "pt") as foreign:
+        assert set(foreign.keys()) == {"embed.weight", "head.weight", "epoch", "lr", "on"}
+        assert torch.equal(foreign.get_tensor("head.weight"), net.embed.weight)
+        assert [foreign.get_tensor(n).dtype for n in ("epoch", "lr", "on")] == [torch.int64, torch.float32, torch.bool]
+        assert "crc_num" in foreign.metadata()
+    found = load_checkpoint(tmp_path / "x.safetensors", fresh, crc_check=True, format="safetensors")
+    assert found["note"] == "tëxt"
+    assert same(state(fresh), state(net))
+    assert set(load_checkpoint(tmp_path / "x.safetensors", specify_prefix="head")) == {"head.weight"}
+    with pytest.raises(UsageError, match="never encrypted"):
+        load_checkpoint(tmp_path / "x.safetensors", dec_key=bytes(16))
+    data = bytearray((tmp_path / "x.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "x.safetensors").write_bytes(data)
+    with pytest.raises(ChecksumMismatch, match=r"x\.safetensors"):
+        load_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_the_content_tells_the_format_not_the_name(tmp_path: Path) -> None:
+    save_checkpoint({"w": np.ones(2, F)}, tmp_path / "a", format="safetensors")
+    (tmp_path / "a.safetensors").rename(tmp_path / "a.ckpt")
+    assert np.asarray(load_checkpoint(tmp_path / "a.ckpt", format="ckpt")["w"]).tolist() == [1, 1]
+
+
+def test_crc_check_of_a_file_without_checksums_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = {"w": np.ones(2, F)}
+    save_checkpoint(weights, tmp_path / "ours.ckpt")
+    commit(tmp_path / "bare.ckpt", ckpt.write(weights, checksums=False))
+    save_checkpoint(weights, tmp_path / "bare.safetensors", format="safetensors")
+    load_checkpoint(tmp_path / "ours.ckpt", crc_check=True)
+    load_checkpoint(tmp_path / "bare.ckpt")
+    assert caplog.text == ""
+    for name in ("bare.ckpt", "bare.safetensors"):
+        load_checkpoint(tmp_path / name, crc_check=True)
+        assert f"{name} holds neither a CRC nor checksums" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("save_obj", "error"),
     [
@@ -174,8 +256,14 @@ def test_what_cannot_be_saved(save_obj: Any, error: type[Exception], tmp_path: P
     [
         ({"async_save": True}, Unsupported),
         ({"async_save": "thread"}, Unsupported),
-        ({"enc_key": b"0123456789abcdef"}, Unsupported),
-        ({"format": "safetensors"}, Unsupported),
+        ({"enc_key": b"0123456789abcdef", "crc_check": True}, UsageError),
+        ({"enc_key": b"short"}, UsageError),
+        ({"enc_key": "0123456789abcdef"}, UsageError),
+        ({"enc_key": bytes(24), "enc_mode": "SM4-CBC"}, UsageError),
+        ({"enc_key": bytes(16), "enc_mode": "ROT13"}, UsageError),
+        ({"enc_key": bytes(16), "format": "safetensors"}, Unsupported),
+        ({"format": "onnx"}, Unsupported),
+        ({"format": None}, WrongTypeError),
         ({"integrated_save": 1}, WrongTypeError),
         ({"crc_check": "yes"}, WrongTypeError),
         ({"enc_mode": 1}, WrongTypeError),
@@ -310,6 +398,8 @@ def test_prefixes_and_choice(options: dict[str, Any], count: int, tmp_path: Path
         ({"filter_prefix": [1]}, TypeError),
         ({"strict_load": 1}, TypeError),
         ({"crc_check": 1}, TypeError),
+        ({"format": 1}, TypeError),
+        ({"remove_redundancy": True}, ValueError),
         ({"dec_key": b"0123456789abcdef"}, ValueError),
         ({"net": "net"}, TypeError),
     ],
@@ -435,6 +525,31 @@ def test_a_prefix_before_all_names_is_found() -> None:
     ]
 
 
+def test_what_was_repaired_or_is_missing_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    load_param_into_net(net, {f"module.{name}": value for name, value in net.state_dict().items()})
+    assert "took the prefix 'module.' off 7 name(s) of the checkpoint" in caplog.text
+    caplog.clear()
+    report = load_param_into_net(net, {"0.weight": np.ones((2, 3), F), "1.gamma": np.ones(2, F)})
+    assert report.loaded == ("0.weight",)
+    assert "for 1.weight, did you mean 1.gamma?" in caplog.text
+    assert "mindport.naming.network.map_names" in caplog.text
+    caplog.clear()
+    load_param_into_net(net, net.state_dict())
+    assert caplog.text == ""
+    given = {f"_orig_mod.{name}": value for name, value in net.state_dict().items()}
+    assert load_param_into_net(net, given, strict_load=True).missing == tuple(net.state_dict())
+
+
+def test_the_hint_about_mindspores_names_leads_to_the_goal() -> None:
+    net, fresh = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    nn.init.normal_(net.weight)
+    theirs, _ = map_names(net).to_mindspore(net.state_dict())
+    assert "map_names(net).to_torch(parameters)" in load_param_into_net(fresh, theirs).hints[0]
+    assert list(load_param_into_net(fresh, map_names(fresh).to_torch(theirs)[0])) == [[], []]
+    assert same(state(fresh), state(net))
+
+
 # --- exporting ------------------------------------------------------------------------------------------------------
 
 
@@ -451,3 +566,52 @@ def test_export_hands_everything_to_the_converter(monkeypatch: pytest.MonkeyPatc
     net, x = nn.Linear(1, 1), Tensor(np.ones((1, 1), F))
     assert export(net, x, x, file_name="a.onnx", file_format="ONNX", check=False) == "report"
     assert seen == [((net, x, x), {"file_name": "a.onnx", "file_format": "ONNX", "check": False})]
+
+
+# --- tensors and files of unusual kinds -----------------------------------------------------------------------------
+
+
+def test_big_endian_values_load_and_save(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+    values = {name: np.asarray(value + 1).astype(">f4") for name, value in state(net).items()}
+    load_param_into_net(net, values)
+    save_checkpoint(values, tmp_path / "x.ckpt")
+    for name, value in load_checkpoint(tmp_path / "x.ckpt").items():
+        assert torch.as_tensor(value).tolist() == net.state_dict()[name].tolist() == values[name].tolist()
+
+
+@pytest.mark.parametrize("bad", ["sparse", "meta", "masked"])
+def test_a_value_that_is_no_plain_tensor_changes_nothing(bad: str, tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    before, values = state(net), {name: np.asarray(value + 1) for name, value in state(net).items()}
+    weight = np.ones((2, 2), F)
+    values["1.weight"] = {  # the last one
+        "sparse": torch.eye(2).to_sparse(),
+        "meta": torch.empty(2, 2, device="meta"),
+        "masked": np.ma.array(weight, mask=weight > 0),
+    }[bad]
+    with pytest.raises(MindportError, match="mask" if bad == "masked" else "1.weight is"):
+        load_param_into_net(net, values)
+    assert same(state(net), before)
+    with pytest.raises(MindportError, match=r"1\.weight"):
+        save_checkpoint(values, tmp_path / "x.ckpt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conjugate_views_and_matrices_are_saved(tmp_path: Path) -> None:
+    view = torch.tensor([1 + 2j, 3 - 1j]).conj()
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0]])
+    save_checkpoint({"c": view, "n": view.imag, "m": matrix}, tmp_path / "x.ckpt")
+    found = load_checkpoint(tmp_path / "x.ckpt")
+    assert [np.asarray(found[n]).tolist() for n in "cnm"] == [[1 - 2j, 3 + 1j], [-2, 1], [[1, 2]]]
+
+
+@pytest.mark.parametrize(
+    ("file_format", "words"),
+    [("ONNX", "an ONNX model"), ("MINDIR", "a MindSpore MindIR model"), ("AIR", "an Ascend AIR")],
+)
+def test_a_model_file_is_called_what_it_is(file_format: str, words: str, tmp_path: Path) -> None:
+    report = export(nn.Linear(3, 2), np.ones((2, 3), F), file_name=tmp_path / "x", file_format=file_format)
+    with pytest.raises(FormatError, match=f"this looks like {words}.*, not a MindSpore checkpoint"):
+        load_checkpoint(report.path)

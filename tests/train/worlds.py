@@ -119,6 +119,8 @@ def optimizer(kind: str, net: nn.Module) -> tuple[Any, Any]:
     if kind == "adam":
         groups = [{"params": parameters[:2], "lr": 0.003}, {"params": parameters[2:]}]
         return torch.optim.Adam(groups, lr=0.01, amsgrad=True), None
+    if kind == "adafactor":
+        return torch.optim.Adafactor(parameters, lr=0.05), None
     assert kind == "adamw-cosine"
     made = torch.optim.AdamW(parameters, lr=0.01)
     warm = torch.optim.lr_scheduler.LinearLR(made, 0.1, total_iters=4)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindport.errors import CorruptFile, FormatError
-from mindport.wire.spec import MAX_DEPTH, F, Message, Spec, decode, encode, fields_of
+from mindport.wire.spec import MAX_DEPTH, F, Message, Spec, check_text, decode, encode, fields_of
 from wire.private_pool import message_class
 
 LEAF = Spec("Leaf", {1: F("label", "string"), 3: F("data", "bytes"), 2000: F("rank", "int32")})
@@ -216,3 +216,14 @@ def test_message_access() -> None:
 
 def test_floats_are_little_endian() -> None:
     assert b"".join(encode(TREE.new(half=[1.5]))) == bytes([7 << 3 | 2, 4]) + struct.pack("<f", 1.5)
+
+
+def test_text_is_checked_in_every_message_but_not_in_remarks() -> None:
+    inner = Spec("Inner", {1: F("names", "string", many=True), 2: F("doc_string", "string")})
+    outer = Spec(
+        "Outer", {1: F("one", "message", of=lambda: inner), 2: F("many", "message", many=True, of=lambda: inner)}
+    )
+    check_text(outer.new(one=inner.new(names=["层", "a"], doc_string="\udcff")))
+    for bad in (outer.new(one=inner.new(names=["a", "b\udcff"])), outer.new(many=[inner.new(names=["\udc80"])])):
+        with pytest.raises(CorruptFile, match=r"Inner\.names .* is not UTF-8 text"):
+            check_text(bad)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mindport.dtypes import DType, named
-from mindport.errors import Unsupported, UsageError, printable
+from mindport.errors import MatchError, Unsupported, printable
 from mindport.extras import need
-from mindport.tensors import CHUNK_BYTES, TensorRef, as_ref
+from mindport.tensors import CHUNK_BYTES, TensorRef, as_ref, check_torch
 
 if TYPE_CHECKING:
     import torch
@@ -24,24 +24,14 @@ class TorchRef:
     """A torch tensor as a TensorRef. Content on an accelerator comes to the host when it is asked for.
 
     Raises:
-        Unsupported: a sparse or quantized tensor, or one without memory (meta, or not yet initialised).
-        UnsupportedDType: an element type that no file format knows.
+        Unsupported, UsageError, UnsupportedDType: a tensor without plain memory; see `tensors.check_torch`.
     """
 
     __slots__ = ("_tensor", "dtype", "name")
 
     def __init__(self, name: str, tensor: Any) -> None:
-        torch = need("torch")
-        label = printable(name)
-        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
-            raise UsageError(f"{label} has no shape yet; run the network once before saving it")
-        if tensor.is_meta:
-            raise UsageError(f"{label} is on the meta device and has no content")
-        if tensor.layout is not torch.strided or tensor.is_quantized:
-            kind = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
-            raise Unsupported(f"{label} is a {kind} tensor, which a checkpoint cannot hold")
         self.name = name
-        self.dtype: DType = named(str(tensor.dtype).removeprefix("torch."))
+        self.dtype: DType = check_torch(tensor, name)
         self._tensor = tensor.detach()
 
     @property
@@ -56,20 +46,20 @@ class TorchRef:
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """Returns a view of a tensor on the CPU, a host copy of any other."""
-        return as_ref(self._tensor.resolve_conj().resolve_neg(), self.name).numpy()
+        return as_ref(self._tensor, self.name).numpy()
 
     def chunks(self, limit_bytes: int = CHUNK_BYTES) -> Iterator[memoryview]:
         """Yields the content as little-endian C-order bytes."""
-        return as_ref(self._tensor.resolve_conj().resolve_neg(), self.name).chunks(limit_bytes)
+        return as_ref(self._tensor, self.name).chunks(limit_bytes)
 
 
 def to_torch(array: np.ndarray[Any, Any], dtype: DType) -> torch.Tensor:
-    """Returns a CPU torch tensor that views `array` (which must be writable, as arrays of a mapped file are)."""
+    """Returns a CPU torch tensor that views `array`; a read-only, big-endian or non-contiguous array is copied."""
     torch = need("torch")
     wanted = getattr(torch, dtype.torch or "", None)
     if wanted is None:
         raise Unsupported(f"PyTorch has no element type {dtype.name}")
-    array = np.ascontiguousarray(array).reshape(array.shape)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
     if array.nbytes and not array.flags.writeable:
         array = array.copy()
     if not dtype.native:  # a type NumPy lacks: hand over the bits
@@ -132,13 +122,39 @@ class TorchAdapter:
         Args:
             net: the network.
             arrays: name in `weights` -> array of its shape and dtype.
+
+        Raises:
+            MatchError: a tensor cannot hold its array; all are listed and nothing was changed.
         """
         torch = need("torch")
         tensors = _tensors(net)
-        with torch.no_grad():
-            for name, array in arrays.items():
-                target = tensors[name]
-                target.copy_(to_torch(array, named(str(target.dtype).removeprefix("torch."))))
+        pairs: list[tuple[Any, Any]] = []
+        problems: list[str] = []
+        for name, array in arrays.items():
+            target = tensors[name].detach()
+            thin = _once(target)
+            if not _same_content(array, np.broadcast_to(array[thin], array.shape)):
+                problems.append(f"{printable(name)}: an expanded tensor holds one value there, the given ones differ")
+                continue
+            pairs.append((target[thin], to_torch(array[thin], named(str(target.dtype).removeprefix("torch.")))))
+        if problems:
+            lines = "\n".join(f"  {p}" for p in problems)
+            raise MatchError(f"{len(problems)} parameter(s) do not fit the network; nothing was loaded:\n{lines}")
+        for target, source in pairs:
+            # a tensor made in inference mode can be written to in inference mode only
+            with torch.inference_mode() if target.is_inference() else torch.no_grad():
+                target.copy_(source)
+
+
+def _once(tensor: Any) -> tuple[Any, ...]:
+    """Returns the index of a part that holds each element in memory once (an expanded tensor repeats its elements)."""
+    repeated = [step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True)]
+    return (*(slice(0, 1) if again else slice(None) for again in repeated), ...)
+
+
+def _same_content(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """Compares bit for bit, so that NaN equals itself."""
+    return a.strides == b.strides or np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
 
 
 def extra_state(net: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def batch_count(dataset: Any) -> int | None:
     """Returns how many batches an epoch has, or None when the dataset does not know."""
     try:
         return len(dataset)
-    except TypeError:
+    except (TypeError, NotImplementedError):  # the latter is how torch's own samplers used to say it
         return None
 
 
@@ -50,8 +50,11 @@ class DataPosition:
         self.consumed = 0
         self.inexact = ""
         """Why the data after a resume are not those of an uninterrupted run, in words; empty when they are."""
+        self.drew = False
+        """True when random numbers were drawn between `state` and the next batch, which that state cannot know."""
         self._replay: dict[str, Any] = {}
-        self._last: Any = None
+        self._given = _Given()
+        self._saved = ""
         self._resumed: dict[str, Any] | None = None
         self._keeps_state = hasattr(dataset, "state_dict") and hasattr(dataset, "load_state_dict")
 
@@ -76,12 +79,14 @@ class DataPosition:
 
     def state(self) -> dict[str, Any]:
         """Returns the position as a tree for the checkpoint."""
-        state: dict[str, Any] = {"consumed": self.consumed, "now": compact(random_state(self.generators()))}
+        now = compact(random_state(self.generators()))
+        self._saved = fingerprint(now)
+        state: dict[str, Any] = {"consumed": self.consumed, "now": now}
         if self._keeps_state:
             state["loader"] = self.dataset.state_dict()  # type: ignore[attr-defined]
         else:
             replay = {key: compact(value) if isinstance(value, dict) else value for key, value in self._replay.items()}
-            state |= replay | {"batches": batch_count(self.dataset), "last": fingerprint(self._last)}
+            state |= replay | {"batches": batch_count(self.dataset), "last": self._given.digest()}
         return state
 
     def problems(self, state: dict[str, Any]) -> list[str]:
@@ -115,16 +120,26 @@ class DataPosition:
             set_random_state(state["now"], self.generators())
         while True:
             self._replay["before_last"] = self._random()
+            self._compare_random()
             try:
                 batch = next(batches)
             except StopIteration:
                 return
-            self.consumed, self._last = self.consumed + 1, batch
+            self.consumed += 1
+            if not self._keeps_state:
+                self._given.take(batch)
             yield batch
+            self._given.look()
 
     def _random(self) -> dict[str, Any]:
         """Returns the state of all random numbers; nothing when the loader keeps its own position."""
         return {} if self._keeps_state else random_state(self.generators())
+
+    def _compare_random(self) -> None:
+        """Notes whether random numbers were drawn since the last `state`."""
+        if self._saved:
+            self.drew = self._saved != fingerprint(compact(random_state(self.generators())))
+            self._saved = ""
 
     def _has_workers(self) -> bool:
         """True when the loader's worker processes live from an earlier pass over the data (`persistent_workers`)."""
@@ -145,13 +160,15 @@ class DataPosition:
             if done == state["consumed"] - 1:
                 set_random_state(state["before_last"], self.generators())  # what training drew lies between the two
             try:
-                self._last = next(batches)
+                batch = next(batches)
             except StopIteration:
                 raise StateMismatch(
                     f"data: the checkpoint was saved after {state['consumed']} batches of its epoch, the dataset has "
                     f"only {done}"
                 ) from None
-        if state["consumed"] and fingerprint(self._last) != state["last"]:
+        if state["consumed"]:
+            self._given.take(batch)
+        if state["consumed"] and state["last"] and fingerprint(batch) != state["last"]:
             self.inexact = (
                 f"data: batch {state['consumed']} of the epoch is not the one that was trained on; the order or "
                 "content of the data depends on something beside Python's, NumPy's and torch's random numbers"
@@ -170,6 +187,46 @@ class DataPosition:
                 told.append(owner)
 
 
+class _Given:
+    """The batch that was given last, as it was then: a network may change its input in place.
+
+    Hashing every batch would cost time at each step, so one is hashed when it is asked for, if torch says that none of
+    its tensors changed since. Once one did, and for memory that torch does not watch (NumPy), each is hashed at once.
+    """
+
+    def __init__(self) -> None:
+        self._batch: Any = None
+        self._versions: list[int] | None = None
+        self._digest = ""
+        self._at_once = False
+
+    def take(self, batch: Any) -> None:
+        """Keeps a batch that is about to be trained on."""
+        self._batch, self._versions = batch, _versions(batch)
+        self._digest = fingerprint(batch) if self._at_once or self._versions is None else ""
+
+    def look(self) -> None:
+        """Learns whether training changed the batch."""
+        self._at_once = self._at_once or (self._versions is not None and _versions(self._batch) != self._versions)
+
+    def digest(self) -> str:
+        """Returns the batch's fingerprint; empty when it was changed before anyone knew that this can happen."""
+        if self._digest:
+            return self._digest
+        return fingerprint(self._batch) if _versions(self._batch) == self._versions else ""
+
+
+def _versions(value: Any) -> list[int] | None:
+    """Returns how often each tensor of a batch was changed in place; None if something in it cannot tell."""
+    torch = need("torch")
+    if isinstance(value, torch.Tensor):
+        return None if value.is_inference() else [value._version]
+    if isinstance(value, (list, tuple, Mapping)):
+        parts = [_versions(item) for item in (value.values() if isinstance(value, Mapping) else value)]
+        return None if any(part is None for part in parts) else [v for part in parts for v in part or ()]
+    return None if hasattr(value, "__array__") else []
+
+
 def fingerprint(batch: Any) -> str:
     """Returns a hash of all numbers and texts in a batch."""
     digest = xxhash.xxh3_128()
@@ -178,6 +235,13 @@ def fingerprint(batch: Any) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
+    torch = need("torch")
+    if isinstance(value, torch.Tensor) and value.is_nested:
+        _feed(digest, value.unbind())
+        return
+    if isinstance(value, torch.Tensor) and (value.layout is not torch.strided or value.is_quantized):
+        digest.update(f"{value.dtype}{value.layout}{tuple(value.shape)}".encode())  # content no file could hold
+        return
     ref = framework_tensor("", value) if not isinstance(value, np.ndarray) else ArrayRef("", value)
     if ref is not None:
         digest.update(f"{ref.dtype.name}{ref.shape}".encode())

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import queue
+import struct
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 from mindport.adapters.torch import to_torch
 from mindport.errors import CorruptFile, MissingExtra, Unsupported, UnsupportedDType, UsageError, printable
 from mindport.extras import need
-from mindport.formats.mapped import open_regular
+from mindport.formats.mapped import is_zip, open_regular
 from mindport.tensors import Tensor, TensorRef, as_ref
 from mindport.wire.writer import Chunk
 
@@ -64,7 +66,7 @@ def read(path: str | PathLike[str], *, verify: bool = False) -> TorchFile:
     fd, _ = open_regular(path)
     os.close(fd)
     name = fspath(path)
-    archive = zipfile.is_zipfile(name)
+    archive = is_zip(name)
     if archive:
         _check_archive(name, verify)
     try:
@@ -99,7 +101,7 @@ def _check_archive(path: str, verify: bool) -> None:
                 if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
                     raise CorruptFile(f"member {printable(member.filename)!r} is compressed", path=path)
             damaged = archive.testzip() if verify else None
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError) as exc:
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, struct.error, zlib.error) as exc:
         raise CorruptFile(f"the archive cannot be read: {_first_line(exc)}", path=path) from exc
     if damaged is not None:
         raise CorruptFile(f"member {printable(damaged)!r} does not fit its CRC", path=path)

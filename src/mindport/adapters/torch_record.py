@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from mindport.adapters.torch import unwrapped
+from mindport.events import log
 from mindport.extras import need
 from mindport.formats.graph_meta import Argument, GraphOutline, Node, Port, of_weights
 
 __all__ = ["GraphRecorder"]
+
+_T = TypeVar("_T")
 
 # torch's function name -> the name viewers know from MindSpore; the rest is written in its CamelCase form
 _OPS = {
@@ -43,8 +46,8 @@ _SKIPPED = {"__set__", "requires_grad_", "register_hook", "backward"}
 class GraphRecorder:
     """Runs a network once and keeps what it did in `outline`.
 
-    `outline` holds the parameters alone when the operators cannot be seen (a compiled or scripted network), and stays
-    None until `run` has returned.
+    `outline` holds the parameters alone when the operators cannot be seen (a compiled or scripted network, nested
+    tensors), and stays None until `run` has returned. Whatever goes wrong with recording, the network runs.
     """
 
     def __init__(self, network: Any) -> None:
@@ -54,17 +57,29 @@ class GraphRecorder:
     def run(self, *inputs: Any, **named: Any) -> Any:
         """Returns `network(*inputs, **named)`."""
         inner = unwrapped(self.network)
-        weights = of_weights(type(inner).__name__, _described(inner))
-        if "_orig_mod" in self.network._modules or _scripted(inner):
+        record = None
+        if "_orig_mod" not in self.network._modules and not _scripted(inner):
+            record = _attempt(lambda: _Record(inner))
+        if record is None:
             result = self.network(*inputs, **named)
-            self.outline = weights
-            return result
-        record = _Record(inner)
-        record.add_inputs(inputs, named)
-        with record.scopes(), record.mode():
-            result = self.network(*inputs, **named)
-        self.outline = record.finish(result, weights)
+        else:
+            record.attempt(lambda: record.add_inputs(inputs, named))
+            with record.scopes(), record.mode():
+                result = self.network(*inputs, **named)
+        weights = _attempt(lambda: of_weights(type(inner).__name__, _described(inner)))
+        if weights is not None and record is not None and record.sound:
+            self.outline = _attempt(lambda: record.finish(result, weights))
+        self.outline = self.outline or weights
         return result
+
+
+def _attempt(step: Callable[[], _T]) -> _T | None:
+    """Returns what a step of the recording gives, or None when it fails: the graph is decoration, training is not."""
+    try:
+        return step()
+    except Exception:  # noqa: BLE001 - tensors can be subclasses with any behaviour; the traceback is logged
+        log.info("the graph of the network cannot be recorded; its parameters alone are", exc_info=True)
+        return None
 
 
 def _scripted(network: Any) -> bool:
@@ -101,6 +116,7 @@ class _Record:
         from torch.utils.weak import WeakTensorKeyDictionary
 
         self.network = network
+        self.sound = True
         self.names: Any = WeakTensorKeyDictionary()
         self.inputs: list[Port] = []
         self.nodes: list[Node] = []
@@ -109,6 +125,11 @@ class _Record:
         self.scope = [f"Default/network-{type(network).__name__}"]
         for name, tensor in (*network.named_parameters(), *network.named_buffers()):
             self.names[tensor] = name
+
+    def attempt(self, step: Callable[[], object]) -> None:
+        """Makes one step of the recording; after one that failed, no more."""
+        if self.sound:
+            self.sound = _attempt(lambda: (step(),)) is not None
 
     def add_inputs(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Names the network's inputs as its `forward` does."""
@@ -147,7 +168,7 @@ class _Record:
         class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc, name-defined]
             def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 result = func(*args, **(kwargs or {}))
-                record.note(func, args, kwargs or {}, result)
+                record.attempt(lambda: record.note(func, args, kwargs or {}, result))
                 return result
 
         return Mode()

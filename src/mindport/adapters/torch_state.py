@@ -1,4 +1,4 @@
-"""What a PyTorch training run consists of beside its weights: random numbers, optimizer, scheduler."""
+"""What a PyTorch training run consists of beside its weights: random numbers, optimizer, scheduler, scaler."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from mindport.tensors import TensorRef
 __all__ = [
     "check_optimizer",
     "check_optimizer_state",
+    "check_scaler",
     "check_scheduler",
     "compact",
+    "kind_of",
     "load_optimizer",
     "make_tensor",
     "parameter_names",
+    "parameter_shapes",
     "random_problems",
     "random_state",
     "set_random_state",
@@ -137,13 +140,31 @@ def parameter_names(optimizer: Any, network: Any) -> list[str | None]:
     return [names.get(id(p)) for group in optimizer.param_groups for p in group["params"]]
 
 
+def parameter_shapes(optimizer: Any) -> list[list[int]]:
+    """Returns the shape of each parameter, in the optimizer's order."""
+    return [[int(size) for size in p.shape] for group in optimizer.param_groups for p in group["params"]]
+
+
+def kind_of(part: Any) -> str:
+    """Returns the class of an optimizer, scheduler, scaler or loss, with those of the schedulers that it combines.
+
+    The name alone, without its module: a class that moved to another file is still the same.
+    """
+    name = type(part).__name__
+    inner = getattr(part, "_schedulers", None)  # of SequentialLR and ChainedScheduler
+    return f"{name}({', '.join(kind_of(i) for i in inner)})" if isinstance(inner, (list, tuple)) else name
+
+
 def check_optimizer_state(optimizer: Any, state: dict[str, Any]) -> list[str]:
-    """Returns why `state` does not fit `optimizer`, in words; an empty list when it does."""
+    """Returns why `state` does not fit `optimizer`, in words; an empty list when it does.
+
+    What an optimizer keeps for a parameter may have any shape (Adafactor keeps a row and a column of it), so shapes
+    are compared between the parameters themselves; see `parameter_shapes`.
+    """
     problems: list[str] = []
     saved, groups = state["param_groups"], optimizer.param_groups
     if len(saved) != len(groups):
         return [f"optimizer: {len(saved)} parameter groups in the checkpoint, {len(groups)} here"]
-    parameters: dict[int, Any] = {}
     for i, (old, new) in enumerate(zip(saved, groups, strict=True)):
         if len(old["params"]) != len(new["params"]):
             count = f"{len(old['params'])} parameters in the checkpoint, {len(new['params'])} here"
@@ -152,18 +173,6 @@ def check_optimizer_state(optimizer: Any, state: dict[str, Any]) -> list[str]:
         other = sorted((set(old) ^ set(new)) - {"params", "initial_lr", "param_names"})
         if other:
             problems.append(f"optimizer: group {i} has other options ({', '.join(other)}); is it another optimizer?")
-        parameters.update(zip(old["params"], new["params"], strict=True))
-    torch = need("torch")
-    for index, values in state["state"].items():
-        for key, value in values.items():
-            parameter = parameters.get(index)
-            if parameter is None or not torch.is_tensor(value) or value.dim() == 0:
-                continue
-            if value.dim() == parameter.dim() and tuple(value.shape) != tuple(parameter.shape):
-                problems.append(
-                    f"optimizer: {key} of parameter {index} has shape {tuple(value.shape)} in the checkpoint, "
-                    f"the parameter has {tuple(parameter.shape)}"
-                )
     return problems
 
 
@@ -200,3 +209,14 @@ def check_scheduler(scheduler: Any) -> None:
         raise Unsupported("ReduceLROnPlateau needs a metric at each step; step it in a Callback of your own")
     if not all(callable(getattr(scheduler, name, None)) for name in ("step", "state_dict", "load_state_dict")):
         raise WrongTypeError(f"scheduler must be a torch.optim.lr_scheduler, not {type(scheduler).__name__}")
+
+
+def check_scaler(scaler: Any) -> None:
+    """Refuses what the training loop cannot drive.
+
+    Raises:
+        WrongTypeError: it is not like `torch.amp.GradScaler`.
+    """
+    methods = ("scale", "step", "update", "get_scale", "state_dict", "load_state_dict")
+    if not all(callable(getattr(scaler, name, None)) for name in methods):
+        raise WrongTypeError(f"scaler must be a torch.amp.GradScaler, not {type(scaler).__name__}")

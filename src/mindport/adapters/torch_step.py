@@ -35,6 +35,8 @@ def to_host(value: Any) -> Any:
     torch = need("torch")
     if isinstance(value, torch.Tensor):
         return np.asarray(Tensor(value))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named tuple
+        return type(value)(*(to_host(v) for v in value))
     if isinstance(value, (tuple, list)):
         return type(value)(to_host(v) for v in value)
     if isinstance(value, Mapping):
@@ -50,6 +52,7 @@ class TorchStep:
         loss_fn: `(output, label) -> loss`, a tensor with one element.
         optimizer: its `step` is called after each backward pass.
         scheduler: its `step` is called after each optimizer step.
+        scaler: scales the loss for the backward pass, and leaves out steps whose gradients are no numbers.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class TorchStep:
         loss_fn: Callable[[Any, Any], Any] | None = None,
         optimizer: Any = None,
         scheduler: Any = None,
+        scaler: Any = None,
     ) -> None:
         self.network = network
         self.loss_fn = loss_fn
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.scaler = scaler
 
     def device(self) -> Any:
         """Returns the device of the network's first parameter or buffer; the CPU for a network without any."""
@@ -81,7 +86,7 @@ class TorchStep:
             if isinstance(item, torch.Tensor):
                 return item.to(device, non_blocking=True)
             if isinstance(item, (np.ndarray, np.generic)):
-                item = Tensor(np.asarray(item))
+                item = Tensor(item)
             if isinstance(item, Tensor):
                 return to_torch(item.numpy(), item.dtype).to(device)
             if isinstance(item, tuple) and hasattr(item, "_fields"):  # a named tuple
@@ -135,11 +140,25 @@ class TorchStep:
             shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
             what = "the network (there is no loss_fn)" if self.loss_fn is None else "loss_fn"
             raise UsageError(f"{what} must give one number as loss, not {shape}")
-        loss.reshape(()).backward()
-        self.optimizer.step()
-        if self.scheduler is not None:
+        stepped = self._learn(loss.reshape(()))
+        if stepped and self.scheduler is not None:
             self.scheduler.step()
         return loss.detach().reshape(())
+
+    def _learn(self, loss: Any) -> bool:
+        """Makes the backward pass and the optimizer's step; False if the scaler left that step out."""
+        if self.scaler is None:
+            loss.backward()
+            self.optimizer.step()
+            return True
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        if self.scheduler is None:  # nobody asks, and on an accelerator asking waits for it
+            self.scaler.update()
+            return True
+        before = self.scaler.get_scale()
+        self.scaler.update()
+        return bool(self.scaler.get_scale() >= before)  # it goes down only when gradients were no numbers
 
     def evaluate(self, batch: Any) -> tuple[Any, Any, float | None]:
         """Returns `(output, label, loss)` on the host; the loss is None when there is no `loss_fn`."""

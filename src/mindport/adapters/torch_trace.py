@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from mindport.errors import MissingExtra, Unsupported, UsageError, WrongTypeError, printable
+from mindport.adapters.torch_forms import cause, formless, stand_ins, translating
+from mindport.errors import MissingExtra, Unsupported, UnsupportedOp, UnsupportedOps, UsageError, WrongTypeError
 from mindport.extras import need
 from mindport.tensors import TensorRef, as_ref
 
-__all__ = ["DynamicSpec", "evaluate", "evaluating", "leaves", "torch_inputs", "trace"]
+__all__ = ["DynamicSpec", "evaluate", "evaluating", "leaves", "torch_inputs", "trace", "trace_all"]
 
 # input (position or name) -> axes whose size may change: {axis: name} or a sequence of axes
 DynamicSpec = Mapping["int | str", "Mapping[int, str] | Sequence[int]"]
@@ -37,8 +37,27 @@ def trace(net: Any, inputs: Sequence[Any], *, dynamic: DynamicSpec | None = None
 
     Raises:
         WrongTypeError: `net` is no network, or an input no tensor.
-        Unsupported: PyTorch cannot trace or export the network.
+        UnsupportedOps: every operator for which PyTorch's exporter has no ONNX form, with its places.
+        Unsupported: PyTorch cannot trace or export the network for another reason.
         MissingExtra: torch or onnxscript is not installed.
+    """
+    model, missing = trace_all(net, inputs, dynamic=dynamic, opset=opset)
+    if missing or model is None:
+        raise UnsupportedOps("ONNX", missing)
+    return model
+
+
+def trace_all(
+    net: Any, inputs: Sequence[Any], *, dynamic: DynamicSpec | None = None, opset: int = 21
+) -> tuple[ir.Model | None, list[UnsupportedOp]]:
+    """Traces as `trace` does, and goes on where operators have no ONNX form.
+
+    Returns:
+        The graph, and the operators without an ONNX form, with their places. If there are any, nodes of domain
+        `torch_forms.STAND_IN` stand for them, or the graph is None where not even that was possible.
+
+    Raises:
+        WrongTypeError, Unsupported, MissingExtra: as `trace`.
     """
     torch = need("torch", "exporting a network")
     need("onnxscript", "exporting a network")
@@ -48,31 +67,47 @@ def trace(net: Any, inputs: Sequence[Any], *, dynamic: DynamicSpec | None = None
     if arguments and isinstance(arguments[-1], dict):
         arguments = (*arguments, {})  # the exporter takes a last dict for keyword arguments
     shapes = _dynamic_shapes(net, arguments, dynamic)
+    # optimize=False: the optimiser would fold normalisations into the weights, which would then no longer be the
+    # network's; constants are folded by `convert.fold`
+    options = {"dynamo": True, "opset_version": opset, "verbose": False, "optimize": False}
+    missing: list[UnsupportedOp] = []
     with evaluating(net), _quiet():
         try:
-            # optimize=False: the optimiser would fold normalisations into the weights, which would then no longer be
-            # the network's; constants are folded by `convert.fold`
-            program = torch.onnx.export(
-                net,
-                arguments,
-                dynamo=True,
-                opset_version=opset,
-                verbose=False,
-                optimize=False,
-                dynamic_shapes=shapes,
-            )
+            program = torch.onnx.export(net, arguments, dynamic_shapes=shapes, **options)
         except ImportError as exc:
             raise MissingExtra(
                 f"PyTorch's exporter needs a package that is not installed: {exc}", name=exc.name
             ) from exc
         except Exception as exc:  # the exporter raises whatever its many parts raise
-            raise Unsupported(f"PyTorch cannot export {type(net).__name__}: {_cause(exc)}") from exc
-    if program is None:  # pragma: no cover - only with the old exporter
-        raise Unsupported("PyTorch's exporter gave no graph")
+            program, missing = _with_stand_ins(torch, net, arguments, shapes, options, exc)
+            if not missing:
+                raise Unsupported(f"PyTorch cannot export {type(net).__name__}: {cause(exc)}") from exc
+    if program is None:
+        return None, missing
     model: ir.Model = program.model
     model.producer_name = "mindport"
     model.producer_version = None
-    return model
+    return model, missing
+
+
+def _with_stand_ins(
+    torch: Any, net: Any, arguments: tuple[Any, ...], shapes: Any, options: dict[str, Any], failure: Exception
+) -> tuple[Any, list[UnsupportedOp]]:
+    """Returns what the exporter gives with stand-ins for operators without an ONNX form (or None), and these."""
+    if translating(failure) is None:
+        return None, []
+    try:
+        if arguments and arguments[-1] == {}:
+            arguments = arguments[:-1]  # only torch.onnx.export takes a last dict for keyword arguments
+        captured = torch.export.export(net, arguments, dynamic_shapes=shapes)
+        missing = formless(captured, failure, options["opset_version"])
+    except Exception:  # noqa: BLE001 - the first failure is the one to tell of
+        return None, []
+    try:
+        program = torch.onnx.export(captured, (), custom_translation_table=stand_ins(missing), **options)
+    except Exception:  # noqa: BLE001 - so only these operators can be listed
+        program = None
+    return program, list(missing.values())
 
 
 def evaluate(net: Any, inputs: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
@@ -193,18 +228,3 @@ def _dynamic_shapes(net: Any, arguments: tuple[Any, ...], dynamic: DynamicSpec |
             raise UsageError(f"dynamic axes of input {key!r} have to be numbers from 0 to {rank - 1}")
         out[position] = {a: torch.export.Dim(str(name), min=1) for a, name in wanted.items()}
     return tuple(out)
-
-
-def _cause(exc: BaseException) -> str:
-    """Returns what went wrong, in one line, out of the exporter's chain of exceptions."""
-    chain: list[BaseException] = []
-    seen: BaseException | None = exc
-    while seen is not None and seen not in chain:
-        chain.append(seen)
-        seen = seen.__cause__ or seen.__context__
-    for link in reversed(chain):
-        missing = re.findall(r"No (?:ONNX function|decompositions) .*?(?:op='|<)([\w.:]+)", str(link))
-        if missing:
-            return f"it has no ONNX form of {', '.join(sorted(set(missing)))}"
-    text = next((line.strip() for link in reversed(chain) for line in str(link).splitlines() if line.strip()), "")
-    return printable(f"{type(chain[-1]).__name__}: {text}" if text else type(chain[-1]).__name__, 300)

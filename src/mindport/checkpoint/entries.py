@@ -6,14 +6,16 @@ thousands of checkpoints is looked through at once. Whether the content is right
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from mindport.checkpoint.names import Key
+from mindport.checkpoint.names import Key, is_run_prefix
 from mindport.errors import FormatError, storage_error
 from mindport.formats.ckpt_info import EndRecord, read_end_record
 from mindport.formats.ckpt_layout import CRC_BYTES, CRC_MARK, END_FIELD
@@ -21,7 +23,7 @@ from mindport.wire.reader import LENGTH
 from mindport.wire.writer import key as wire_key
 from mindport.wire.writer import varint
 
-__all__ = ["Entry", "end_record_of", "in_order", "keys_in", "look", "names_in", "older"]
+__all__ = ["Entry", "end_record_of", "in_order", "keys_in", "look", "names_in", "of_another", "older"]
 
 _END_KEY = wire_key(END_FIELD, LENGTH)
 _FIRST_LOOK_BYTES = 16 << 10
@@ -37,19 +39,24 @@ class Entry:
         key: prefix, epoch and step, as in its name.
         path: where it is.
         nbytes: size of the file.
-        saved_at_s: time of its last change, in seconds since 1970.
+        saved_at_s: when it was saved, in seconds since 1970, as recorded in it; None when the file does not say. The
+            time of its last change is no substitute: a copy has that of the copying.
         total: steps since training began; None when the file does not say.
         metrics: numbers that the writer recorded.
         checksummed: it carries mindport's end record, and so its checksums.
+        base: the prefix that its run was asked for, such as ``resnet50``; None when the file does not say.
+        changed_at_s: time of the file's last change, in seconds since 1970.
     """
 
     key: Key
     path: str
     nbytes: int
-    saved_at_s: float
+    saved_at_s: float | None = None
     total: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     checksummed: bool = False
+    base: str | None = None
+    changed_at_s: float = 0.0
 
 
 def names_in(directory: str | PathLike[str]) -> list[str]:
@@ -95,21 +102,32 @@ def look(directory: str | PathLike[str], key: Key) -> Entry:
         status = Path(path).stat()
     except OSError as exc:
         if Path(path).is_symlink():  # it leads nowhere, but it is there
-            return Entry(key, path, 0, 0.0)
+            return Entry(key, path, 0)
         raise storage_error(exc, "look at", path) from exc
     end = end_record_of(path, status.st_size) if stat.S_ISREG(status.st_mode) else None
     if end is None:
-        return Entry(key, path, status.st_size, status.st_mtime)
-    total, metrics = end.info.get("total_step"), end.info.get("metrics")
+        return Entry(key, path, status.st_size, changed_at_s=status.st_mtime)
+    total, metrics, base = (end.info.get(name) for name in ("total_step", "metrics", "prefix"))
     return Entry(
         key,
         path,
         status.st_size,
-        status.st_mtime,
+        _time(end.info.get("saved_at_s")),
         total=total if isinstance(total, int) and not isinstance(total, bool) else None,
         metrics={k: v for k, v in metrics.items() if isinstance(v, (int, float))} if isinstance(metrics, dict) else {},
         checksummed=True,
+        base=base if isinstance(base, str) else None,
+        changed_at_s=status.st_mtime,
     )
+
+
+def _time(value: Any) -> float | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an int of JSON may have any length
+        return None
 
 
 def end_record_of(path: str, size: int) -> EndRecord | None:
@@ -174,3 +192,14 @@ def older(a: Entry, b: Entry) -> bool:
     if a.total is not None and b.total is not None:
         return a.total < b.total
     return (a.key.epoch, a.key.step) < (b.key.epoch, b.key.step)
+
+
+def of_another(entry: Entry, base: str | None) -> bool:
+    """True when the file says that its run was asked for under another prefix than `base`.
+
+    Only one that can have led to the file's name counts: ``exp_2-1_8.ckpt`` is of the second run of ``exp`` or of the
+    first of ``exp_2``. A file under a wholly different name was renamed, and belongs to its new name.
+    """
+    if base is None or entry.base is None or entry.base == base:
+        return False
+    return is_run_prefix(entry.key.prefix, entry.base)

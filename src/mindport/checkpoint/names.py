@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from mindport.errors import UsageError, WrongTypeError, printable
 
-__all__ = ["MAX_PREFIX_BYTES", "SUFFIX", "Key", "check_prefix", "graph_meta_name", "run_ordinal", "run_prefix"]
+__all__ = [
+    "MAX_PREFIX_BYTES",
+    "SUFFIX",
+    "Key",
+    "check_prefix",
+    "graph_meta_name",
+    "is_run_prefix",
+    "run_ordinal",
+    "run_prefix",
+]
 
 SUFFIX = ".ckpt"
 MAX_PREFIX_BYTES = 180
@@ -84,6 +93,11 @@ def check_prefix(prefix: object) -> str:
 def run_prefix(base: str, ordinal: int) -> str:
     """Returns the prefix of the n-th run: ``resnet50``, ``resnet50_2``, ``resnet50_3`` (MindSpore counts one lower)."""
     return base if ordinal == 1 else f"{base}_{ordinal}"
+
+
+def is_run_prefix(prefix: str, base: str) -> bool:
+    """True if a run of `base` may have this prefix: ``exp_2`` may be one of ``exp``, and one of ``exp_2``."""
+    return run_ordinal(Key(prefix, 1, 1).file, base) is not None
 
 
 def run_ordinal(file: str, base: str) -> int | None:

@@ -153,7 +153,10 @@ class Latest:
 
 @dataclass(frozen=True)
 class OnePerMinutes:
-    """Keeps one for each `minutes` minutes: the oldest of each such window, and always the newest of all."""
+    """Keeps one for each `minutes` minutes: the oldest of each such window, and always the newest of all.
+
+    A file that does not say when it was saved is kept too.
+    """
 
     minutes: float
 
@@ -165,6 +168,8 @@ class OnePerMinutes:
         gone: list[Entry] = []
         kept_at_s = -math.inf
         for entry in entries[:-1]:
+            if entry.saved_at_s is None:
+                continue
             since_s = entry.saved_at_s - kept_at_s
             if 0 <= since_s < 60 * self.minutes:
                 gone.append(entry)

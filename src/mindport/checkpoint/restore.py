@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindport.checkpoint.entries import Entry, in_order, keys_in, look
+from mindport.checkpoint.entries import Entry, in_order, keys_in, look, of_another
 from mindport.errors import MindportError, MissingFile, StorageError, printable
 from mindport.events import Skipped, emit
 from mindport.formats import ckpt
@@ -44,11 +44,18 @@ def _look_at_all(directory: str | PathLike[str], prefix: str) -> tuple[list[Entr
     return in_order(entries)[::-1], len(entries) < len(keys)
 
 
-def newest_valid(directory: str | PathLike[str], prefix: str) -> tuple[str, CheckpointFile] | None:
+def newest_valid(
+    directory: str | PathLike[str], prefix: str, base: str | None = None
+) -> tuple[str, CheckpointFile] | None:
     """Returns path and content of the newest checkpoint whose framing and checksums are right; None if there is none.
 
     Each file passed over is reported: a `Skipped` event, which is also a warning in the log `mindport`. A file that a
     writer prunes meanwhile is no failure: the directory is listed again.
+
+    Args:
+        directory: where the files are.
+        prefix: the run's prefix, such as ``resnet50_2``.
+        base: the prefix that the run was asked for, such as ``resnet50``; files that name another one are passed over.
 
     Raises:
         NotADirectory, NoPermission: the directory cannot be listed.
@@ -59,6 +66,10 @@ def newest_valid(directory: str | PathLike[str], prefix: str) -> tuple[str, Chec
         entries, vanished = _look_at_all(directory, prefix)
         for entry in entries:
             if _identity(entry) in refused:
+                continue
+            if of_another(entry, base):
+                refused.add(_identity(entry))
+                emit(Skipped(entry.path, f"it is of a run with prefix {printable(str(entry.base))!r}"))
                 continue
             try:
                 return entry.path, ckpt.read(entry.path, verify=True)
@@ -75,4 +86,4 @@ def newest_valid(directory: str | PathLike[str], prefix: str) -> tuple[str, Chec
 
 def _identity(entry: Entry) -> tuple[str, int, float]:
     """A file refused once is not read again, unless it was written anew since."""
-    return entry.path, entry.nbytes, entry.saved_at_s
+    return entry.path, entry.nbytes, entry.changed_at_s

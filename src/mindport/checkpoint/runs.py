@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mindport.checkpoint.entries import keys_in, names_in
+from mindport.checkpoint.entries import keys_in, names_in, of_another
 from mindport.checkpoint.names import check_prefix, run_ordinal, run_prefix
-from mindport.checkpoint.restore import newest_valid
+from mindport.checkpoint.restore import candidates, newest_valid
 from mindport.errors import InUse, StorageError, UsageError, printable
 from mindport.storage.atomic import make_directory
 from mindport.storage.claims import FileClaim, claim_path, holder_of, sweep, take
@@ -35,11 +35,13 @@ class Claim:
     Attributes:
         directory: where the run's files are.
         prefix: the run's prefix, such as ``resnet50_2``.
+        base: the prefix asked for, such as ``resnet50``; None when the run was claimed by its own.
     """
 
-    def __init__(self, directory: str, prefix: str, file_claim: FileClaim) -> None:
+    def __init__(self, directory: str, prefix: str, file_claim: FileClaim, base: str | None = None) -> None:
         self.directory = directory
         self.prefix = prefix
+        self.base = base
         self._file_claim = file_claim
 
     def release(self) -> None:
@@ -83,12 +85,12 @@ def claim_new(directory: str | PathLike[str], base: str) -> Claim:
         if file_claim is None:
             continue  # a living process has this one
         if ordinal not in runs_in(folder, base):
-            return Claim(folder, prefix, file_claim)
+            return Claim(folder, prefix, file_claim, base)
         file_claim.release()  # its first owner saved and ended between our listing and our claim
     raise StorageError(f"no free run of {printable(base)!r} in {printable(folder)}", path=folder)
 
 
-def claim_run(directory: str | PathLike[str], prefix: str, *, wait_s: float = 10.0) -> Claim:
+def claim_run(directory: str | PathLike[str], prefix: str, *, wait_s: float = 10.0, base: str | None = None) -> Claim:
     """Claims one given run, to go on with it.
 
     Args:
@@ -96,6 +98,7 @@ def claim_run(directory: str | PathLike[str], prefix: str, *, wait_s: float = 10
         prefix: the run's prefix.
         wait_s: how long to wait for a process that is just dying (a killed one takes a moment to vanish); one that
             is alive is not waited for.
+        base: the prefix that the run was asked for, if that is known.
 
     Raises:
         InUse: a living process has it.
@@ -105,7 +108,7 @@ def claim_run(directory: str | PathLike[str], prefix: str, *, wait_s: float = 10
     file_claim = take(folder, check_prefix(prefix), wait_s=wait_s)
     if file_claim is None:
         raise _in_use(folder, prefix)
-    return Claim(folder, prefix, file_claim)
+    return Claim(folder, prefix, file_claim, base)
 
 
 def _clean_up(folder: str) -> None:
@@ -127,6 +130,9 @@ def _in_use(folder: str, prefix: str) -> InUse:
 def resume(directory: str | PathLike[str], base: str, *, wait_s: float = 10.0) -> Resumption | None:
     """Claims the newest run of `base` that has a valid checkpoint; None if there is none.
 
+    ``exp_2-1_8.ckpt`` may be of the second run of ``exp`` or of the first of ``exp_2``. Mindport's files say which; a
+    run of another prefix is left alone, also while a living process writes it.
+
     Raises:
         InUse: a living process is writing that run.
         StorageError: the directory cannot be listed or written.
@@ -138,14 +144,20 @@ def resume(directory: str | PathLike[str], base: str, *, wait_s: float = 10.0) -
     _clean_up(folder)
     for ordinal in sorted(runs_in(folder, base), reverse=True):
         prefix = run_prefix(base, ordinal)
-        if not keys_in(folder, prefix):
+        if not keys_in(folder, prefix) or _another_has(folder, prefix, base):
             continue
-        claim = claim_run(folder, prefix, wait_s=wait_s)
-        found = newest_valid(folder, prefix)
+        claim = claim_run(folder, prefix, wait_s=wait_s, base=base)
+        found = newest_valid(folder, prefix, base)
         if found is not None:
             return Resumption(claim, *found)
         claim.release()
     return None
+
+
+def _another_has(folder: str, prefix: str, base: str) -> bool:
+    """True if all files of the run say that it is one of another prefix than `base`."""
+    entries = candidates(folder, prefix)
+    return bool(entries) and all(of_another(entry, base) for entry in entries)
 
 
 def runs_in(directory: str | PathLike[str], base: str) -> set[int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from mindport.checkpoint.entries import Entry, in_order, keys_in, look, older
+from mindport.checkpoint.entries import Entry, in_order, keys_in, look, of_another, older
 from mindport.checkpoint.names import Key, check_prefix
 from mindport.checkpoint.policy import Keep
 from mindport.checkpoint.runs import Claim
@@ -37,6 +38,8 @@ class Saver:
             replaced, as when a resumed run reaches the step of a damaged file again; without it, an existing file is
             never replaced.
         durability: ``"power"`` (survives a power cut) or ``"process"`` (survives the death of the process).
+        crc_check: append MindSpore's CRC trailer to each file.
+        clock: gives the time recorded in each file, in seconds since 1970.
 
     Raises:
         UsageError: the claim is for another run.
@@ -50,25 +53,30 @@ class Saver:
         *,
         claim: Claim | None = None,
         durability: Durability = "power",
+        crc_check: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.directory = fspath(directory)
         self.prefix = check_prefix(prefix)
         self.keep = keep
         self.durability: Durability = durability
+        self.crc_check = crc_check
         if claim is not None and claim.prefix != prefix:
             raise UsageError(f"the claim is for the run {printable(claim.prefix)!r}, not {printable(prefix)!r}")
         self._claim = claim
+        self._clock = clock
         self._entries: dict[str, Entry] = {} if claim is None else self._history()
 
     def _history(self) -> dict[str, Entry]:
         """Returns the files of this run that an earlier process of it left, as far as they are mindport's."""
         history = {}
+        base = self._claim.base if self._claim is not None else None
         for key in keys_in(self.directory, self.prefix):
             try:
                 entry = look(self.directory, key)
             except MissingFile:
                 continue
-            if entry.checksummed and not Path(entry.path).is_symlink():
+            if entry.checksummed and not of_another(entry, base) and not Path(entry.path).is_symlink():
                 history[key.file] = entry
         return history
 
@@ -83,8 +91,8 @@ class Saver:
         Args:
             key: prefix (this saver's), epoch and step.
             weights: what `formats.ckpt.write` takes.
-            info: JSON values to record: ``total_step`` (steps since training began), ``metrics``, and others. Epoch
-                and step are added.
+            info: JSON values to record: ``total_step`` (steps since training began), ``metrics``, and others. Epoch,
+                step, ``saved_at_s`` and ``prefix`` (the prefix asked for, where the claim tells it) are added.
 
         Raises:
             UsageError: the key is for another prefix, or the content cannot be stored.
@@ -93,11 +101,11 @@ class Saver:
         if key.prefix != self.prefix:
             raise UsageError(f"the key is for {printable(key.prefix)!r}, this saver for {printable(self.prefix)!r}")
         path = str(Path(self.directory, key.file))
-        record = {"epoch": key.epoch, "step": key.step, **(info or {})}
+        record = {"epoch": key.epoch, "step": key.step, **(info or {}), **self._origin()}
         started = time.perf_counter()
         try:
             mine = self._claim is not None or key.file in self._entries
-            chunks = ckpt.write(weights, info=record)
+            chunks = ckpt.write(weights, info=record, crc_check=self.crc_check)
             nbytes = commit(path, chunks, overwrite=mine, durability=self.durability)
             entry = look(self.directory, key)
         except BaseException as exc:
@@ -108,6 +116,16 @@ class Saver:
         emit(Saved(path, nbytes, spent_ms, spent_ms))
         self._prune(entry)
         return entry
+
+    def _origin(self) -> dict[str, Any]:
+        """Returns what the file must say by itself, because its name and its times may be those of a copy."""
+        origin: dict[str, Any] = {"saved_at_s": round(self._clock(), 3)}
+        base = None if self._claim is None else self._claim.base
+        if base is not None:
+            with contextlib.suppress(UnicodeEncodeError):  # a name that is not UTF-8 cannot stand in JSON
+                base.encode()
+                origin["prefix"] = base
+        return origin
 
     def _prune(self, newest: Entry) -> None:
         """Deletes what the rule gives up among this run's files that are surely older than `newest`."""
@@ -122,7 +140,7 @@ class Saver:
         """Deletes one file if it is still the one we know; returns False when it has to be tried again."""
         try:
             status = Path(entry.path).lstat()
-            if (status.st_size, status.st_mtime) != (entry.nbytes, entry.saved_at_s):
+            if (status.st_size, status.st_mtime) != (entry.nbytes, entry.changed_at_s):
                 emit(PruneFailed(entry.path, "somebody changed it since it was saved; it is left alone"))
                 return True
             system.calls.unlink(entry.path)

@@ -19,7 +19,7 @@ import click
 
 from mindport import __version__
 from mindport.cli.options import Session, flag
-from mindport.errors import MindportError, StorageError, printable, storage_error
+from mindport.errors import MindportError, StorageError, UsageError, printable, storage_error
 
 # verb -> (module that holds `command`, one line of help); the module is imported when the verb is used
 VERBS = {
@@ -93,6 +93,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except click.ClickException as exc:
         exc.show()
+        if "--json" in (sys.argv[1:] if args is None else args):  # the option may not have been parsed yet
+            _as_json(UsageError.id, exc.format_message(), exc.exit_code)
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _fail(session, "interrupted", INTERRUPTED)
@@ -120,10 +122,13 @@ def _fail(session: Session, text: str, code: int, error: MindportError | None = 
     lines = [printable(line, _LONGEST_LINE) for line in text.splitlines()]  # messages may quote a hostile file
     click.echo("\n".join(lines), err=True)
     if session.json:
-        record: dict[str, Any] = {"id": error.id if error else None, "message": str(error) if error else text}
-        record["exit_code"] = code
-        click.echo(json.dumps({"schema_version": 1, "error": record}, indent=2))
+        _as_json(error.id if error else None, str(error) if error else text, code)
     return code
+
+
+def _as_json(id_: str | None, message: str, code: int) -> None:
+    record = {"id": id_, "message": message, "exit_code": code}
+    click.echo(json.dumps({"schema_version": 1, "error": record}, indent=2))
 
 
 def _abandon_stdout() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import click
+
+from mindport.errors import StorageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,7 +63,13 @@ def common(function: F) -> F:
 
 
 def show(session: Session, result: R, render: Callable[[R], str]) -> None:
-    """Prints a result on stdout: JSON with --json, nothing with --quiet, else what `render` makes of it."""
+    """Prints a result on stdout: JSON with --json, nothing with --quiet, else what `render` makes of it.
+
+    Raises:
+        StorageError: the caller closed stdout, so nobody could see the result.
+    """
+    if sys.stdout is None and (session.json or not session.quiet):
+        raise StorageError("cannot write the result: stdout is closed (--quiet asks for the exit code alone)")
     if session.json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif not session.quiet:

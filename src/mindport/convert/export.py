@@ -12,11 +12,12 @@ from typing import Any
 
 import onnx_ir as ir
 
-from mindport.adapters.torch_trace import DynamicSpec, evaluate, leaves, trace
+from mindport.adapters.torch_forms import STAND_IN
+from mindport.adapters.torch_trace import DynamicSpec, evaluate, leaves, trace_all
 from mindport.convert.parity import Parity, prove
 from mindport.convert.pipeline import for_onnx, to_target
 from mindport.dialects.emit_onnx import HUB_OPSET
-from mindport.errors import UsageError, WrongTypeError
+from mindport.errors import MindportError, UnsupportedOp, UnsupportedOps, UsageError, WrongTypeError
 from mindport.formats import registry
 from mindport.ops import TARGETS
 from mindport.results import Record
@@ -58,7 +59,7 @@ def export(
     net: Any,
     *inputs: Any,
     file_name: str | os.PathLike[str],
-    file_format: str = "MINDIR",
+    file_format: str = "AIR",
     dynamic: DynamicSpec | None = None,
     opset: int | None = None,
     check: bool = False,
@@ -75,12 +76,14 @@ def export(
         file_format: ``"ONNX"``, ``"MINDIR"`` or ``"AIR"``.
         dynamic: axes that may change in size, by input: ``{0: {0: "batch"}}``.
         opset: ONNX opset of an ONNX file (default 21).
-        check: run the written file and compare with the network's own outputs.
+        check: run the written file and compare with the network's own outputs. The file stays whatever comes out;
+            `report.parity.ok` and `CheckFailed` tell.
 
     Raises:
         UnsupportedOps: every operator that has no way to the format, with its place in the network.
         Unsupported: PyTorch cannot trace the network.
         UsageError: `file_format` or another argument makes no sense.
+        CheckFailed: with `check`, the runtime that the file is for refused it.
         StorageError: the file system refused.
     """
     fmt = _format(file_format)
@@ -90,7 +93,9 @@ def export(
     if not inputs:
         raise UsageError("export needs at least one example input")
     started = time.perf_counter()
-    source = trace(net, inputs, dynamic=dynamic, opset=opset or HUB_OPSET)
+    source, missing = trace_all(net, inputs, dynamic=dynamic, opset=opset or HUB_OPSET)
+    if missing or source is None:
+        raise UnsupportedOps(fmt, [*missing, *_lacking(source, fmt)])
     model = for_onnx(source) if fmt == "ONNX" else to_target(source, TARGETS[fmt])
     paths, nbytes = write_model(model, path, fmt)
     report = ExportReport(
@@ -107,6 +112,19 @@ def export(
         return report
     found = prove(report.path, evaluate(net, inputs), leaves(inputs), names=report.outputs)
     return replace(report, parity=found)
+
+
+def _lacking(source: ir.Model | None, fmt: str) -> list[UnsupportedOp]:
+    """Returns the operators that the target lacks, of a graph with stand-ins for what has no ONNX form."""
+    if source is None or fmt == "ONNX":
+        return []
+    try:
+        to_target(source, TARGETS[fmt])
+    except UnsupportedOps as exc:
+        return [op for op in exc.ops if not op.op.startswith(f"{STAND_IN}.")]
+    except MindportError:
+        return []  # more cannot be found out while there are stand-ins in the graph
+    return []
 
 
 def _format(file_format: str) -> str:

@@ -15,7 +15,7 @@ from mindport.convert.lift import dialect_of
 from mindport.convert.parity import Parity, prove
 from mindport.convert.pipeline import for_onnx, to_onnx, to_target
 from mindport.convert.run import random_inputs, run_graph
-from mindport.errors import MindportError, Unsupported, UsageError
+from mindport.errors import CorruptFile, MindportError, Unsupported, UsageError, printable
 from mindport.formats import registry
 from mindport.ops import TARGETS
 from mindport.results import Check, Record
@@ -75,8 +75,11 @@ def convert_model(
         if fmt.name not in ("onnx", "mindir", "air"):
             raise UsageError(f"{fmt.title} is no model format; models go among ONNX, MINDIR and AIR")
     model = registry.module_of(source).read(src)
-    result = converted(model, target.name)
-    paths, nbytes = write_model(result, Path(dst), target.name, overwrite=overwrite)
+    try:
+        result = converted(model, target.name)
+        paths, nbytes = write_model(result, Path(dst), target.name, overwrite=overwrite)
+    except ir.serde.SerdeError as exc:  # values that only show when they are put into protobuf
+        raise CorruptFile(f"the model contradicts itself: {printable(str(exc.__cause__ or exc))}", path=src) from exc
     found, line = _proof(model, paths[-1]) if check else (None, None)
     return ConvertedModel(
         path=paths[-1],

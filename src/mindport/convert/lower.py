@@ -132,6 +132,8 @@ class _Lowering:
                 outs = result if isinstance(result, (tuple, list)) else (result,)
             except MindportError as exc:
                 self.problems.add(label, str(exc), path)
+            except (IndexError, KeyError, TypeError, ValueError) as exc:  # a file may say anything: odd ranks, axes
+                self.problems.add(label, f"its inputs or attributes do not fit the operator: {exc!r}", path)
         self._take(node, outs, label, path)
 
     def _take(self, node: ir.Node, outs: Sequence[Any], label: str, path: str) -> None:

@@ -38,9 +38,12 @@ def run_model(path: str | os.PathLike[str], inputs: Inputs) -> list[Array]:
         MissingExtra: onnxruntime is not installed.
         FormatError: the file is unsound.
     """
-    model = registry.module_of(registry.detect(path)).read(path)
+    fmt = registry.detect(path)
+    model = registry.module_of(fmt).read(path)
     if not isinstance(model, ir.Model):
         raise UsageError(f"{os.fspath(path)} holds no model that could be run")
+    if fmt.name == "onnx":
+        return _in_onnxruntime(os.fspath(path), feeds_for(model, inputs))
     return run_graph(model, inputs)
 
 
@@ -48,13 +51,16 @@ def run_graph(model: ir.Model, inputs: Inputs) -> list[Array]:
     """Returns what a model of any dialect gives for `inputs`. Arguments and errors as `run_model`."""
     if dialect_of(model):
         model = to_onnx(model)
-    feeds = feeds_for(model, inputs)
+    return _in_onnxruntime(b"".join(onnx_format.write(model)), feeds_for(model, inputs))
+
+
+def _in_onnxruntime(source: str | bytes, feeds: dict[str, Array]) -> list[Array]:
+    """Runs a file, or the bytes of one."""
     ort = need("onnxruntime", "running a model")
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    content = b"".join(onnx_format.write(model))
     try:
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return [np.asarray(v) for v in session.run(None, feeds)]
     except Exception as exc:  # onnxruntime has one exception type per cause, none with a common base of its own
         raise Unsupported(f"ONNX Runtime cannot run the model: {str(exc).splitlines()[0]}") from exc

@@ -41,7 +41,7 @@ from mindport.formats.air_attrs import mapping, to_ir
 from mindport.formats.air_signature import data_signature, node_signature, output_signature
 from mindport.formats.mapped import map_file
 from mindport.wire.schema_ge import MODEL_DEF
-from mindport.wire.spec import Message, decode
+from mindport.wire.spec import Message, check_text, decode
 
 __all__ = ["BOOKKEEPING", "CONSTANTS", "parse", "read"]
 
@@ -74,6 +74,7 @@ def parse(buf: memoryview | bytes, *, folder: Path | None = None) -> ir.Model:
         TruncatedFile, CorruptFile: as for `read`.
     """
     message = decode(MODEL_DEF, memoryview(buf))
+    check_text(message)
     graphs = message.graph
     if not graphs:
         raise CorruptFile("the model has no graph")

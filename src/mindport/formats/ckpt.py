@@ -145,7 +145,7 @@ def read(
             buf = _decrypted(buf, mode, dec_key, dec_mode)
         else:
             _refuse_foreign(bytes(buf[:4096]))
-        found = _scanned(buf)
+        found = _scanned(buf, mode)
         info = checkpoint_info(found.end, tensor_count=len(found.names), crc=found.crc, encrypted=mode)
         file = CheckpointFile(name, fd if mode is None else None, buf, found, info)
         if mode is None:
@@ -160,11 +160,22 @@ def read(
     return file
 
 
-def _scanned(buf: memoryview) -> Scan:
+def _scanned(buf: memoryview, mode: str | None) -> Scan:
     try:
         return scan(buf)
     except ChecksumMismatch as exc:  # slow, but only now: look for the record to name
         raise ckpt_verify.first_damaged(ckpt_verify.Source(buf, None), trailer(buf)[1]) or exc from None
+    except FormatError as exc:
+        model = "" if mode else _model(bytes(buf[:4096]))
+        if model:  # not asked before: a checkpoint with its fields in an unusual order looks like one, too
+            raise FormatError(
+                f"this looks like {model}, not a MindSpore checkpoint; mindport.open reads it ({exc.reason})",
+                offset=exc.offset,
+            ) from exc
+        if mode in (None, "AES-GCM"):
+            raise
+        # one wrong key in 256 leaves CBC's padding intact and gives garbage
+        raise type(exc)(f"the key is wrong, or the content is damaged: {exc.reason}", offset=exc.offset) from exc
 
 
 def _decrypted(buf: memoryview, mode: str | None, key: bytes | None, wanted: str) -> memoryview:
@@ -187,6 +198,19 @@ def _refuse_foreign(head: bytes) -> None:
             "this is a PyTorch file (torch.save; Lightning and others name it .ckpt too), not a MindSpore checkpoint; "
             "mindport.open and mindport.convert read it"
         )
+
+
+def _model(head: bytes) -> str:
+    """Returns what the first bytes of a file that is no sound checkpoint look like, "" if like none of our models."""
+    if sniff.ckpt(head):
+        return ""
+    kinds = (
+        ("a MindSpore graph.meta file", sniff.graph_meta(head)),
+        ("a MindSpore MindIR model", sniff.mindir(head)),
+        ("an ONNX model", sniff.onnx(head)),
+        ("an Ascend AIR model", sniff.air(head)),
+    )
+    return next((what for what, found in kinds if found >= 40), "")
 
 
 def _text(buf: memoryview, record: Record) -> str:

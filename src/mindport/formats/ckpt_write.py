@@ -20,7 +20,7 @@ from mindport.formats.ckpt_layout import (
     plain_header,
     tensor_header,
 )
-from mindport.tensors import ArrayRef, TensorRef, as_ref
+from mindport.tensors import ArrayRef, TensorRef, named_ref
 from mindport.wire.writer import Chunk
 
 __all__ = ["MapTensor", "write"]
@@ -116,21 +116,7 @@ def _record(name: str, value: Any) -> _Record:
         return ArrayRef(name, np.array(value, "<i8"))
     if isinstance(value, float):
         return ArrayRef(name, np.array(value, "<f4"))
-    # anything with `chunks` is a TensorRef; asking the protocol itself is slow for 10^5 arrays
-    ref = value if hasattr(value, "chunks") else as_ref(value, name)
-    return ref if ref.name == name else _Renamed(ref, name)
-
-
-class _Renamed:
-    """A tensor under the name it has in the mapping."""
-
-    def __init__(self, ref: TensorRef, name: str) -> None:
-        self.name = name
-        self.dtype = ref.dtype
-        self.shape = ref.shape
-        self.nbytes = ref.nbytes
-        self.numpy = ref.numpy
-        self.chunks = ref.chunks
+    return named_ref(value, name)
 
 
 class _Writer:

@@ -11,11 +11,12 @@ import mmap
 import os
 import stat
 import sys
+import zipfile
 from os import PathLike, fspath
 
-from mindport.errors import NotAFile, TruncatedFile, UsageError, WrongTypeError, printable, storage_error
+from mindport.errors import CorruptFile, NotAFile, TruncatedFile, UsageError, WrongTypeError, printable, storage_error
 
-__all__ = ["head_of", "map_file", "map_private", "open_regular"]
+__all__ = ["head_of", "is_zip", "map_file", "map_private", "open_regular"]
 
 # A private writable map of a file larger than memory must not be refused for the copies nobody will make.
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000) if sys.platform == "linux" else 0
@@ -93,3 +94,11 @@ def head_of(path: str | PathLike[str], limit_bytes: int) -> bytes:
         raise storage_error(exc, "read", path) from exc
     finally:
         os.close(fd)
+
+
+def is_zip(path: str | PathLike[str]) -> bool:
+    """Says whether the file ends as a zip archive does. Raises CorruptFile where that end contradicts itself."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as exc:
+        raise CorruptFile(f"the archive's end record is damaged: {exc}", path=path) from exc

@@ -21,7 +21,7 @@ from mindport.dtypes import by_mindir
 from mindport.errors import CorruptFile, MindportError, Unsupported
 from mindport.formats.mindir_attrs import content_of, literal_from
 from mindport.wire.schema_mindir import AttrType
-from mindport.wire.spec import Message
+from mindport.wire.spec import Message, check_text
 
 __all__ = ["NEWEST", "to_graph"]
 
@@ -50,6 +50,7 @@ def to_graph(message: Message, external: External) -> ir.Model:
         raise Unsupported(f"the file has mind_ir_version {version}; mindport knows up to {NEWEST}")
     if message.get("little_endian", True) is False:
         raise Unsupported("the file holds big-endian data, which MindSpore does not load either")
+    check_text(message)
     return _Reader(message, external).model()
 
 

@@ -137,6 +137,7 @@ def _members(buf: memoryview) -> dict[str, tuple[zipfile.ZipInfo, DType | None]]
     try:
         with zipfile.ZipFile(_View(buf)) as archive:
             infos = archive.infolist()
+        _check_directory(buf, len(infos))
     except (zipfile.BadZipFile, OSError, ValueError, struct.error, UnicodeDecodeError, NotImplementedError) as exc:
         raise CorruptFile(f"the archive's directory cannot be read: {exc}") from exc
     members: dict[str, tuple[zipfile.ZipInfo, DType | None]] = {}
@@ -152,6 +153,46 @@ def _members(buf: memoryview) -> dict[str, tuple[zipfile.ZipInfo, DType | None]]
     return members
 
 
+def _check_directory(buf: memoryview, read_entries: int) -> None:
+    """Compares the directory with what the archive's end record says of it: one flipped bit can hide the rest of it.
+
+    `zipfile` stops without a word at the announced size, however many entries it has found by then. Source of the
+    layout: PKWARE's APPNOTE.TXT, 4.3.12 to 4.3.16.
+    """
+    end = _last(buf, b"PK\x05\x06", 0xFFFF + 22)
+    if len(buf) - end < 22:
+        raise TruncatedFile("the archive's end record is cut", offset=end)
+    count, size, position = struct.unpack("<HII", buf[end + 10 : end + 20])
+    stop, locator = end, end - 20
+    if locator >= 0 and bytes(buf[locator : locator + 4]) == b"PK\x06\x07":
+        stop = _last(buf[:locator], b"PK\x06\x06", 56)
+        if locator - stop < 56:
+            raise CorruptFile("the archive has a zip64 locator and no zip64 end record", offset=locator)
+        count, size, position = struct.unpack("<QQQ", buf[stop + 32 : stop + 56])
+    at = stop - size
+    if at < 0 or at < position:
+        raise CorruptFile(f"the archive's directory of {size} bytes is not where its end record says", offset=end)
+    found = 0
+    while at < stop:
+        if stop - at < 46 or bytes(buf[at : at + 4]) != b"PK\x01\x02":
+            raise CorruptFile(f"entry {found} of the archive's directory is damaged", offset=at)
+        at += 46 + sum(struct.unpack("<HHH", buf[at + 28 : at + 34]))
+        found += 1
+    if at != stop or not found == read_entries == count:
+        raise CorruptFile(
+            f"the archive's directory has {read_entries} entries, its end record counts {count}", offset=end
+        )
+
+
+def _last(buf: memoryview, mark: bytes, within_bytes: int) -> int:
+    """Returns where `mark` occurs last in the last bytes of `buf`."""
+    start = max(0, len(buf) - within_bytes)
+    at = bytes(buf[start:]).rfind(mark)
+    if at < 0:
+        raise CorruptFile("the archive has no end record")
+    return start + at
+
+
 def _content(buf: memoryview, info: zipfile.ZipInfo) -> tuple[memoryview, int]:
     """Returns a member's bytes and their position in the file (of a compressed one: of the compressed bytes)."""
     at = info.header_offset
@@ -163,6 +204,9 @@ def _content(buf: memoryview, info: zipfile.ZipInfo) -> tuple[memoryview, int]:
         raise CorruptFile(f"member {shown!r} is encrypted", offset=at)
     name_size, extra_size = struct.unpack("<HH", head[26:30])
     start = at + _LOCAL_HEADER_BYTES + name_size + extra_size
+    own = bytes(buf[at + _LOCAL_HEADER_BYTES : at + _LOCAL_HEADER_BYTES + name_size])
+    if own != info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437"):
+        raise CorruptFile(f"member {shown!r} is called {printable(own)!r} in its local header", offset=at)
     data = buf[start : start + info.compress_size]
     if len(data) < info.compress_size:
         raise TruncatedFile(f"member {shown!r} announces {info.compress_size} bytes, {len(data)} are left", offset=at)

@@ -6,8 +6,10 @@ onnx's own checker asks for more (schemas, types) and for less (it believes size
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from math import prod
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import onnx
 
@@ -30,6 +32,7 @@ def check_model(proto: onnx.ModelProto, folder: Path) -> None:
         CorruptFile, TruncatedFile: the first contradiction found.
         MissingFile, NotAFile: an external data file is not there.
     """
+    _texts(proto)
     if not proto.HasField("graph"):
         raise CorruptFile("the model holds no graph")
     if proto.graph.node and not proto.opset_import:
@@ -37,6 +40,31 @@ def check_model(proto: onnx.ModelProto, folder: Path) -> None:
     _graph(proto.graph, set(), folder, 0)
     for function in proto.functions:
         _nodes(function.node, set(function.input), folder, 0, f"function {function.name!r}")
+
+
+def _texts(message: Any) -> None:
+    """Refuses text that is no UTF-8: protobuf does not check it, and hands it out as bytes."""
+    for field, repeated, text in _readable(message.DESCRIPTOR):
+        if text:
+            value = getattr(message, field)
+            for item in value if repeated else (value,):
+                if not isinstance(item, str):
+                    raise CorruptFile(f"{message.DESCRIPTOR.name}.{field} {printable(item)!r} is not UTF-8 text")
+        elif repeated:
+            for part in getattr(message, field):
+                _texts(part)
+        elif message.HasField(field):
+            _texts(getattr(message, field))
+
+
+@cache
+def _readable(descriptor: Any) -> tuple[tuple[str, bool, bool], ...]:
+    """Returns name, repeated, text of the fields that are or hold text; content of tensors is not touched."""
+    return tuple(
+        (f.name, f.is_repeated, f.type == f.TYPE_STRING)
+        for f in descriptor.fields
+        if f.type in (f.TYPE_STRING, f.TYPE_MESSAGE)
+    )
 
 
 def _graph(graph: onnx.GraphProto, outer: set[str], folder: Path, depth: int) -> None:
@@ -75,6 +103,10 @@ def _nodes(nodes: Iterable[onnx.NodeProto], known: set[str], folder: Path, depth
                     f"{where}: node {label!r} uses {printable(name)!r} before it is made (or it is in a cycle)"
                 )
         for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.UNDEFINED:
+                raise CorruptFile(
+                    f"{where}: attribute {printable(attribute.name)!r} of node {label!r} has no known type"
+                )
             for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 _graph(graph, known, folder, depth + 1)
             for tensor in (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors):

@@ -3,8 +3,9 @@
 Layout: 8 bytes of header length (little-endian), a JSON header padded with spaces to a multiple of 8, then the
 contents without gaps. MindSpore 2.10 marks its files with ``format: "ms"`` in ``__metadata__``, writes
 ``<name>: "Int4"`` there for tensors of two 4-bit numbers per byte, and on request ``crc_num``: CRC-32 over, in
-order of names, each name and its content. mindport does the same, keeps texts under ``mindport.text.<name>``, and
-orders tensors by falling item size, so that all of them are aligned.
+order of names, each name and its content (for an integer without dimensions not its content but as many zero bytes as
+its value says: what Python's ``bytes(array)`` gives, which MindSpore uses on both sides). mindport does the same, keeps
+texts under ``mindport.text.<name>``, and orders tensors by falling item size, so that all of them are aligned.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from mindport.errors import (
     printable,
 )
 from mindport.formats.mapped import map_file
-from mindport.tensors import FileRef, Tensor, TensorRef
+from mindport.tensors import FileRef, Tensor, TensorRef, named_ref
 from mindport.wire.writer import Chunk
 
 __all__ = ["SafetensorsFile", "read", "write"]
 
 MAX_HEADER_BYTES = 100_000_000  # the reference implementation's limit
+MOST_ZEROS = 64 << 20  # how much MindSpore's CRC of numbers may cost; a file must not make a reader run for ever
 
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "F8_E5M2": "float8_e5m2", "F8_E4M3": "float8_e4m3fn",
@@ -82,16 +84,25 @@ class SafetensorsFile(Mapping[str, Any]):
         stored = self.info.get("crc_num")
         if stored is not None:
             found = _crc([v for v in self._index.values() if isinstance(v, FileRef)])
-            if str(found) != stored:
+            if isinstance(found, str) or str(found) != stored:
+                what = "no CRC that MindSpore can compute" if isinstance(found, str) else f"CRC {found}"
                 raise ChecksumMismatch(
-                    f"the content has CRC {found}, the file says {printable(stored)}: it is damaged", path=self.path
+                    f"the content has {what}, the file says {printable(stored)}: it is damaged", path=self.path
                 )
 
 
-def _crc(refs: Iterable[TensorRef]) -> int:
-    crc = 0
+def _crc(refs: Iterable[TensorRef]) -> int | str:
+    """Returns the CRC as MindSpore computes it, or the name of a number for which it cannot."""
+    crc, left = 0, MOST_ZEROS
     for ref in sorted(refs, key=lambda r: r.name):
         crc = zlib.crc32(ref.name.encode(), crc)
+        if ref.shape == () and ref.dtype.numpy.kind in "iu":
+            count = int(ref.numpy())
+            left -= count
+            if count < 0 or left < 0:
+                return ref.name
+            crc = zlib.crc32(bytes(count), crc)
+            continue
         for chunk in ref.chunks():
             crc = zlib.crc32(chunk, crc)
     return crc
@@ -220,12 +231,18 @@ def write(
     Raises:
         UsageError: a name comes twice or cannot be written, or `info` is not text to text.
         UnsupportedDType: a type that the format lacks (complex128).
-        Unsupported: a value that is no tensor and no text.
+        Unsupported: a value that is no tensor and no text, or an integer without dimensions that MindSpore's CRC
+            cannot cover.
     """
     refs, metadata = _sorted(weights)
     metadata |= _checked(info or {})
     if crc_check:
-        metadata["crc_num"] = str(_crc(refs))
+        crc = _crc(refs)
+        if isinstance(crc, str):
+            raise Unsupported(
+                f"MindSpore's CRC cannot cover the number {printable(crc)!r} (below 0, or too large); save without it"
+            )
+        metadata["crc_num"] = str(crc)
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     position = 0
     for ref in refs:
@@ -264,7 +281,7 @@ def _sorted(weights: Iterable[TensorRef] | Mapping[str, Any]) -> tuple[list[Tens
             continue
         if isinstance(value, tuple):
             raise Unsupported(f"{printable(name)!r} is a map parameter; safetensors cannot hold it")
-        ref = Tensor(value, name=name)
+        ref = named_ref(value, name)
         if ref.dtype.name in _MARK_OF:
             metadata[name] = _MARK_OF[ref.dtype.name][0]
         elif ref.dtype.name not in _TEXTS:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["PREFIXES", "PrefixRepair", "Suggestion", "did_you_mean", "strip_prefixes"]
+__all__ = ["PREFIXES", "PrefixRepair", "Suggestion", "did_you_mean", "mindspore_named", "strip_prefixes"]
 
 # who adds them: DataParallel/DDP, torch.compile, MindSpore's WithLossCell/TrainOneStepCell
 PREFIXES = ("module.", "_orig_mod.", "_backbone.", "network.")
@@ -66,6 +66,14 @@ _SYNONYMS = (
     ("moving_variance", "running_var"),
     ("embedding_table", "weight"),
 )
+
+
+_MINDSPORE_ONLY = {"gamma", "beta", "moving_mean", "moving_variance", "embedding_table"}
+
+
+def mindspore_named(names: Iterable[str]) -> bool:
+    """True if a name ends as only MindSpore's layers call a parameter (``bn1.gamma``, ``embed.embedding_table``)."""
+    return any(name.rpartition(".")[2] in _MINDSPORE_ONLY for name in names)
 
 
 def _normal(name: str) -> str:

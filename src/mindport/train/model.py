@@ -27,6 +27,7 @@ class Model:
         metrics: what `eval` computes: names (``"accuracy"``, ``"top_5_accuracy"``, ``"loss"``, ``"mae"``, ``"mse"``),
             or a mapping from names to metric objects or functions `(output, label)`.
         scheduler: a `torch.optim.lr_scheduler`; its `step()` is called after each optimizer step.
+        scaler: a `torch.amp.GradScaler` for training with float16; a step that it leaves out is none for `scheduler`.
 
     Raises:
         WrongTypeError, UsageError, Unsupported: an argument is not of that kind.
@@ -40,9 +41,10 @@ class Model:
         metrics: Iterable[str] | Mapping[str, Any] | str | None = None,
         *,
         scheduler: Any = None,
+        scaler: Any = None,
     ) -> None:
         adapter_for(network)  # refuses what is no network
-        from mindport.adapters.torch_state import check_optimizer, check_scheduler
+        from mindport.adapters.torch_state import check_optimizer, check_scaler, check_scheduler
         from mindport.adapters.torch_step import TorchStep
 
         if loss_fn is not None and not callable(loss_fn):
@@ -51,9 +53,11 @@ class Model:
             check_optimizer(optimizer)
         if scheduler is not None:
             check_scheduler(scheduler)
+        if scaler is not None:
+            check_scaler(scaler)
         self._network = network
         self._metrics = metrics_from(metrics)
-        self._step = TorchStep(network, loss_fn, optimizer, scheduler)
+        self._step = TorchStep(network, loss_fn, optimizer, scheduler, scaler)
 
     def train(
         self,
@@ -95,6 +99,7 @@ class Model:
         for number in range(args.cur_epoch_num, args.epoch_num + 1):
             args.cur_epoch_num = number
             call("on_train_epoch_begin", context)
+            run.settle()
             with closing(run.batches(number)) as batches:
                 for batch in batches:
                     self._one_step(run, batch)
@@ -105,6 +110,7 @@ class Model:
             call("on_train_epoch_end", context)
             if context.get_stop_requested():
                 break
+        run.settle()
         call("on_train_end", context)
 
     def _one_step(self, run: TrainingRun, batch: Any) -> None:

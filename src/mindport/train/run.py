@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mindport.adapters.base import adapter_for
 from mindport.checkpoint.match import match
@@ -12,6 +15,7 @@ from mindport.errors import CorruptFile, StateMismatch, UsageError
 from mindport.events import Inexact, Restored, emit
 from mindport.train.callback.base import CallbackList, RunContext, RunParameters
 from mindport.train.callback.checkpoint import ModelCheckpoint
+from mindport.train.putback import Part, differences, other_kinds, other_shapes, put_back, some, state_of, stateful_part
 
 if TYPE_CHECKING:
     from mindport.adapters.torch_data import DataPosition
@@ -39,6 +43,8 @@ class TrainingRun:
         self.callbacks = callbacks
         self.position = position
         self._resumed_from = ""
+        self._unsettled: Resumption | None = None
+        self._told_order = False
         self._check_order()
         self.args = RunParameters(
             mode="train",
@@ -47,6 +53,7 @@ class TrainingRun:
             loss_fn=step.loss_fn,
             optimizer=step.optimizer,
             scheduler=step.scheduler,
+            scaler=step.scaler,
             train_dataset=position.dataset,
             list_callback=list(callbacks),
             epoch_num=epochs,
@@ -64,7 +71,7 @@ class TrainingRun:
     def snapshot(self) -> Snapshot:
         """Returns the run's whole state as live views; write it before the next step changes it."""
         from mindport.adapters.torch import extra_state
-        from mindport.adapters.torch_state import parameter_names
+        from mindport.adapters.torch_state import parameter_names, parameter_shapes
 
         args, step = self.args, self.step
         adapter = adapter_for(step.network)
@@ -74,13 +81,29 @@ class TrainingRun:
             "data": self.position.state(),
             "optimizer": step.optimizer.state_dict(),
             "optimizer_parameters": parameter_names(step.optimizer, step.network),
-            "scheduler": _state_of(step.scheduler),
+            "optimizer_shapes": parameter_shapes(step.optimizer),
+            "kinds": self._kinds(),
+            "scheduler": state_of(step.scheduler),
+            "scaler": state_of(step.scaler),
             "network": extra_state(step.network),
-            "loss_fn": _state_of(step.loss_fn),
+            "loss_fn": state_of(step.loss_fn),
             "callbacks": {name: callback.state_dict() for name, callback in self._stateful().items()},
         }
         aliases = adapter.aliases(step.network)
         return Snapshot(adapter.weights(step.network), state, {"aliases": aliases} if aliases else {})
+
+    def _kinds(self) -> dict[str, str]:
+        """Returns the classes of the parts whose state says too little about what it is the state of."""
+        from mindport.adapters.torch_state import kind_of
+
+        step = self.step
+        parts = {
+            "optimizer": step.optimizer,
+            "scheduler": step.scheduler,
+            "scaler": step.scaler,
+            "loss_fn": step.loss_fn,
+        }
+        return {name: kind_of(part) for name, part in parts.items() if part is not None}
 
     def _check_order(self) -> None:
         """Refuses a callback with state that stands after a `ModelCheckpoint`: its file would lack that step's state.
@@ -121,6 +144,20 @@ class TrainingRun:
         if self.position.inexact:
             emit(Inexact(self._resumed_from, self.position.inexact))
             self.position.inexact = ""
+        if self.position.drew and not self._told_order:
+            self._told_order = True
+            emit(Inexact(*self._order_to_blame()))
+
+    def _order_to_blame(self) -> tuple[str, str]:
+        """Returns the newest checkpoint, and in words that somebody drew random numbers after it was saved."""
+        callbacks = list(self.callbacks)
+        saver = next((c for c in callbacks if isinstance(c, ModelCheckpoint)), None)
+        behind = [] if saver is None else callbacks[callbacks.index(saver) + 1 :]
+        who = some(dict.fromkeys(type(c).__name__ for c in behind)) or "other code"
+        return getattr(saver, "latest_ckpt_file_name", ""), (
+            f"random numbers were drawn in step_end after the checkpoint was saved, by one of the callbacks behind "
+            f"ModelCheckpoint ({who}); a run that goes on from it would draw others. Put ModelCheckpoint last"
+        )
 
     def resume(self) -> bool:
         """Goes on from the newest valid checkpoint of the run's `ModelCheckpoint`; False if there is none.
@@ -138,14 +175,24 @@ class TrainingRun:
         if found is None:
             return False
         self._restore(found)
+        self._unsettled = found
         self._resumed_from = found.path
         emit(Restored(found.path, self.args.cur_epoch_num, self.args.cur_step_in_epoch))
         return True
 
+    def settle(self) -> None:
+        """Puts everything back once more after the callbacks' first `begin` and `epoch_begin` of a resumed run.
+
+        They were called in the interrupted run too, and what they did there is in the file: a learning rate that is
+        halved at the start of an epoch must not be halved twice.
+        """
+        found, self._unsettled = self._unsettled, None
+        if found is not None:
+            self._restore(found)
+
     def _restore(self, found: Resumption) -> None:
         """Checks everything first, then puts everything back."""
         from mindport.adapters import torch_state
-        from mindport.adapters.torch import set_extra_state
 
         if not has_state(found.file):
             raise StateMismatch(
@@ -153,26 +200,51 @@ class TrainingRun:
             )
         state = state_in(found.file, torch_state.make_tensor)
         _check_form(state, found.path)
-        step, adapter = self.step, adapter_for(self.step.network)
         arrays, problems = self._matched(found)
         problems += self._problems(state)
         if problems:
             lines = "\n".join(f"  {p}" for p in problems)
             raise StateMismatch(f"{found.path} does not fit this run; nothing was changed:\n{lines}")
+        put_back(self._parts(state, arrays), found.path)
         self.position.load(state["data"])
-        adapter.assign(step.network, arrays)
-        set_extra_state(step.network, state["network"])
-        torch_state.load_optimizer(step.optimizer, state["optimizer"])
-        if step.scheduler is not None:
-            step.scheduler.load_state_dict(state["scheduler"])
-        if state["loss_fn"]:
-            step.loss_fn.load_state_dict(state["loss_fn"])  # type: ignore[union-attr]
-        callbacks = self._stateful()
-        for name, saved in state["callbacks"].items():
-            callbacks[name].load_state_dict(saved)
         loop = state["loop"]
         self.args.cur_epoch_num, self.args.cur_step_in_epoch = loop["epoch"], loop["step"]
         self.args.cur_step_num = loop["total"]
+
+    def _parts(self, state: dict[str, Any], arrays: dict[str, Any]) -> list[Part]:
+        """Returns what has to be put back, in order, each with how to undo it."""
+        from mindport.adapters.torch import extra_state, set_extra_state
+        from mindport.adapters.torch_state import load_optimizer
+
+        step, adapter, network = self.step, adapter_for(self.step.network), self.step.network
+        parts = [stateful_part("loss_fn", step.loss_fn, state["loss_fn"])] if state["loss_fn"] else []
+        parts.append(stateful_part("optimizer", step.optimizer, state["optimizer"], load_optimizer))
+        for name, part in (("scheduler", step.scheduler), ("scaler", step.scaler)):
+            if part is not None:
+                parts.append(stateful_part(name, part, state[name]))
+        callbacks = self._stateful()
+        parts += [stateful_part(f"callback {n}", callbacks[n], saved) for n, saved in state["callbacks"].items()]
+        # the weights come late: `assign` takes all of them or none, so only what follows it makes a copy necessary
+        before = {n: np.array(w.numpy()) for n, w in adapter.weights(network).items()} if state["network"] else {}
+        extra = copy.deepcopy(extra_state(network)) if state["network"] else {}
+        parts.append(Part("network", lambda: adapter.assign(network, arrays), lambda: adapter.assign(network, before)))
+        parts.append(
+            Part(
+                "network (extra state)",
+                lambda: set_extra_state(network, state["network"]),
+                lambda: set_extra_state(network, extra),
+            )
+        )
+        return parts
+
+    def _moved(self, state: dict[str, Any]) -> list[str]:
+        """Returns why the optimizer's parameters, of the right number, are not those of the checkpoint."""
+        from mindport.adapters import torch_state
+
+        optimizer, network = self.step.optimizer, self.step.network
+        if state["optimizer_parameters"] != torch_state.parameter_names(optimizer, network):
+            return ["optimizer: it has the same number of parameters, but others or in another order"]
+        return other_shapes(torch_state.parameter_shapes(optimizer), state["optimizer_shapes"])
 
     def _matched(self, found: Resumption) -> tuple[dict[str, Any], list[str]]:
         adapter, network = adapter_for(self.step.network), self.step.network
@@ -181,11 +253,11 @@ class TrainingRun:
         )
         problems = []
         if report.missing:
-            problems.append(f"network: not in the checkpoint: {_some(report.missing)}")
+            problems.append(f"network: not in the checkpoint: {some(report.missing)}")
         appended = set(found.file.info.extra.get("appended", ()))
         unexpected = [name for name in report.unexpected if name not in appended]
         if unexpected:
-            problems.append(f"network: only in the checkpoint: {_some(unexpected)}")
+            problems.append(f"network: only in the checkpoint: {some(unexpected)}")
         return arrays, problems
 
     def _problems(self, state: dict[str, Any]) -> list[str]:
@@ -194,34 +266,20 @@ class TrainingRun:
         from mindport.adapters.torch import extra_state
 
         step = self.step
-        problems = _differences("network", extra_state(step.network), state["network"])
-        problems += torch_state.check_optimizer_state(step.optimizer, state["optimizer"])
-        if not problems and state["optimizer_parameters"] != torch_state.parameter_names(step.optimizer, step.network):
-            problems.append("optimizer: it has the same number of parameters, but others or in another order")
-        for name, now in (("scheduler", _state_of(step.scheduler)), ("loss_fn", _state_of(step.loss_fn))):
+        problems = differences("network", extra_state(step.network), state["network"])
+        problems += other_kinds(self._kinds(), state["kinds"])
+        problems += torch_state.check_optimizer_state(step.optimizer, state["optimizer"]) or self._moved(state)
+        for name in ("scheduler", "scaler", "loss_fn"):
+            now = state_of(getattr(step, name))
             if (state[name] is None) != (now is None):
                 here, there = ("none here", "one") if now is None else ("one here", "none")
                 problems.append(f"{name}: {there} with state in the checkpoint, {here}")
             elif now is not None:
-                problems += _differences(name, now, state[name])
+                problems += differences(name, now, state[name])
         gone = [name for name in state["callbacks"] if name not in self._stateful()]
         if gone:
-            problems.append(f"callbacks: the checkpoint has the state of {_some(gone)}, which this run does not have")
+            problems.append(f"callbacks: the checkpoint has the state of {some(gone)}, which this run does not have")
         return problems + self.position.problems(state["data"])
-
-
-def _state_of(part: Any) -> dict[str, Any] | None:
-    """Returns the state of a scheduler, or of a loss function that has some (a module may learn); else None."""
-    return dict(part.state_dict()) if hasattr(part, "state_dict") else None
-
-
-def _differences(what: str, now: Any, saved: Any) -> list[str]:
-    """Returns why one state dict cannot take the place of another, in words."""
-    odd = sorted(str(key) for key in set(now) ^ set(saved))
-    if odd:
-        return [f"{what}: the checkpoint holds the state of another kind of {what} ({_some(odd)})"]
-    shapes = [k for k in now if getattr(now[k], "shape", None) != getattr(saved[k], "shape", None)]
-    return [f"{what}: {_some(shapes)} has another shape in the checkpoint"] if shapes else []
 
 
 _FORM: dict[str, Any] = {
@@ -229,7 +287,10 @@ _FORM: dict[str, Any] = {
     "data": {"consumed": int, "now": {"python": tuple, "torch": object}},
     "optimizer": {"state": dict, "param_groups": list},
     "optimizer_parameters": list,
+    "optimizer_shapes": list,
+    "kinds": dict,
     "scheduler": dict | None,
+    "scaler": dict | None,
     "network": dict,
     "loss_fn": dict | None,
     "callbacks": dict,
@@ -262,8 +323,3 @@ def _odd_part(state: dict[str, Any], form: dict[str, Any], where: str = "") -> s
         if isinstance(kind, dict) and (odd := _odd_part(state[key], kind, f"{where}{key}.")):
             return odd
     return ""
-
-
-def _some(names: Any) -> str:
-    shown = list(names)
-    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

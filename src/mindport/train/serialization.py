@@ -8,12 +8,16 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mindport.adapters.base import adapter_for, is_network
 from mindport.checkpoint.match import Match, match
 from mindport.checkpoint.snapshot import refuse_reserved
 from mindport.errors import CorruptFile, NotAFile, Unsupported, UsageError, WrongTypeError, printable
+from mindport.events import log
 from mindport.extras import load
-from mindport.formats import ckpt
+from mindport.formats import ckpt, safetensors, sniff
+from mindport.formats.mapped import head_of
 from mindport.storage.atomic import commit
 from mindport.tensors import Tensor, TensorRef, as_ref
 
@@ -39,29 +43,37 @@ def save_checkpoint(
     Args:
         save_obj: a `torch.nn.Module` (parameters and persistent buffers, by their `state_dict` names), a mapping from
             names to arrays, tensors or texts, or a list of ``{"name": ..., "data": ...}``.
-        ckpt_file_name: the file; ``.ckpt`` is added unless the name ends with ``ckpt``. Its directory must exist.
+        ckpt_file_name: the file; ``.ckpt`` (``.safetensors``) is added unless the name ends with ``ckpt``
+            (``safetensors``). Its directory must exist.
         integrated_save: taken for compatibility; a PyTorch network is always saved whole.
         async_save: only False.
         append_dict: further values: numbers, texts, tensors. One of a parameter's name replaces that parameter.
-        enc_key: only None.
-        enc_mode: taken for compatibility.
+        enc_key: encrypt the file with this key (AES: 16, 24 or 32 bytes; SM4: 16). Needs `cryptography`.
+        enc_mode: ``"AES-GCM"``, ``"AES-CBC"`` or ``"SM4-CBC"``. Only GCM notices that somebody changed the file.
         choice_func: called with each name; says whether to save it. `append_dict` is always saved.
-        crc_check: append MindSpore's CRC trailer. mindport's own checksums are always there.
-        format: only ``"ckpt"``; `mindport.convert` writes others.
+        crc_check: append MindSpore's CRC trailer (safetensors: its ``crc_num``). A `.ckpt` always has mindport's own
+            checksums; a `.safetensors` file has no other.
+        format: ``"ckpt"``, or ``"safetensors"``, which holds tied tensors under each of their names, texts as metadata,
+            and is never encrypted. `mindport.convert` writes others.
 
     Raises:
-        WrongTypeError, UsageError: an argument is of the wrong kind, a name comes twice or is reserved.
-        Unsupported: an option, or a tensor that the format cannot hold.
+        WrongTypeError, UsageError: an argument is of the wrong kind, a name comes twice or is reserved, a key does not
+            fit its mode, or `enc_key` and `crc_check` come together (MindSpore cannot load such a file).
+        Unsupported: an option, or a value that the format cannot hold.
+        MissingExtra: encryption needs `cryptography`.
         StorageError: the file cannot be written; the former one is unchanged.
     """
     _check_bool("integrated_save", integrated_save)
     _check_bool("crc_check", crc_check)
     _only("async_save", async_save, False)
-    _only("enc_key", enc_key, None)
-    _only("format", format, "ckpt")
-    if not isinstance(enc_mode, str):
-        raise WrongTypeError(f"enc_mode must be a text, not {type(enc_mode).__name__}")
-    path = _with_suffix(ckpt_file_name)
+    for what, text in (("enc_mode", enc_mode), ("format", format)):
+        if not isinstance(text, str):
+            raise WrongTypeError(f"{what} must be a text, not {type(text).__name__}")
+    if format not in ("ckpt", "safetensors"):
+        raise Unsupported(f'format={format!r} is not supported; "ckpt" and "safetensors" are')
+    if format == "safetensors" and enc_key is not None:
+        raise Unsupported("a .safetensors file cannot be encrypted; use format='ckpt'")
+    path = _with_suffix(ckpt_file_name, format)
     values, aliases = _values_of(save_obj)
     if choice_func is not None:
         values, aliases = _choose(choice_func, values, aliases)
@@ -69,8 +81,17 @@ def save_checkpoint(
     refuse_reserved(values)
     if not values:
         raise UsageError("there is nothing to save")
+    if format == "safetensors":
+        commit(path, safetensors.write(_plain(values, aliases), crc_check=crc_check))
+        return
     info = {"aliases": aliases} if aliases else {}
-    commit(path, ckpt.write(values, info=info, crc_check=crc_check))
+    commit(path, ckpt.write(values, info=info, crc_check=crc_check, enc_key=enc_key, enc_mode=enc_mode))
+
+
+def _plain(values: dict[str, Any], aliases: dict[str, str]) -> dict[str, Any]:
+    """Returns what safetensors holds for them: tied tensors under each name, numbers with the types `.ckpt` gives."""
+    plain = values | {alias: values[owner] for alias, owner in aliases.items() if alias not in values}
+    return {name: np.float32(value) if type(value) is float else value for name, value in plain.items()}
 
 
 def _check_bool(name: str, value: Any) -> None:
@@ -92,11 +113,11 @@ def _path_of(name: Any) -> str:
     return path
 
 
-def _with_suffix(name: Any) -> str:
+def _with_suffix(name: Any, suffix: str) -> str:
     path = _path_of(name)
     if Path(path).is_dir():
         raise NotAFile(f"{printable(path)} is a directory; a file name is needed", path=path)
-    return path if path.endswith("ckpt") else f"{path}.ckpt"
+    return path if path.endswith(suffix) else f"{path}.{suffix}"
 
 
 def _values_of(save_obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -182,8 +203,12 @@ def load_checkpoint(
     specify_prefix: str | Iterable[str] | None = None,
     choice_func: Choice | None = None,
     crc_check: bool = False,
+    remove_redundancy: bool = False,
+    format: str = "ckpt",  # noqa: A002 - MindSpore's name
 ) -> dict[str, Any]:
-    """Returns the parameters of a `.ckpt` file of mindport or MindSpore, in file order.
+    """Returns the parameters of a `.ckpt` or `.safetensors` file of mindport or MindSpore, in file order.
+
+    Which of the two it is, its content says; name and `format` play no part.
 
     A value is a `Tensor` (`numpy.asarray(value)` and `torch.as_tensor(numpy.asarray(value))` are views of the mapped
     file; writing to them changes memory only) or a `str`. All checksums are compared first. Tied tensors appear under
@@ -195,28 +220,49 @@ def load_checkpoint(
         net: also load the parameters into this network, as `load_param_into_net` does.
         strict_load: for `net`: convert no dtypes and look for no prefixes.
         filter_prefix: leave out names that begin with this, or with one of these.
-        dec_key: key of an encrypted file.
-        dec_mode: ``"AES-GCM"``, ``"AES-CBC"`` or ``"SM4-CBC"``.
+        dec_key: key of an encrypted file. Such a file is decrypted into memory as a whole.
+        dec_mode: ``"AES-GCM"``, ``"AES-CBC"`` or ``"SM4-CBC"``, as when it was saved.
         specify_prefix: take only names that begin with this, or with one of these.
         choice_func: called with each name; says whether to take it. Not used together with a prefix.
-        crc_check: taken for compatibility; a CRC trailer is always compared.
+        crc_check: warn in the log `mindport` if the file holds nothing to compare with. What it holds is always
+            compared.
+        remove_redundancy: only False.
+        format: taken for compatibility.
 
     Raises:
         MissingFile, NotAFile, NoPermission, StorageError: the file cannot be read.
-        FormatError: it is empty, damaged or no checkpoint.
-        WrongTypeError, UsageError: an argument is of the wrong kind, or nothing is left to load.
+        FormatError: it is empty, damaged or no checkpoint, is encrypted and no key was given, or key or mode are wrong.
+        WrongTypeError, UsageError: an argument is of the wrong kind, a key was given for a file that is not encrypted,
+            or nothing is left to load.
         MatchError: the parameters do not fit `net`.
     """
     _check_bool("strict_load", strict_load)
     _check_bool("crc_check", crc_check)
+    _only("remove_redundancy", remove_redundancy, False)
+    if not isinstance(format, str):
+        raise WrongTypeError(f"format must be a text, not {type(format).__name__}")
     kept = _filter(_prefixes("specify_prefix", specify_prefix), _prefixes("filter_prefix", filter_prefix), choice_func)
-    file = ckpt.read(_path_of(ckpt_file_name), verify=True, dec_key=dec_key, dec_mode=dec_mode)
-    found = {name: value for name, value in _with_aliases(file).items() if kept(name)}
+    path = _path_of(ckpt_file_name)
+    values, checked = _read(path, dec_key, dec_mode)
+    if crc_check and not checked:
+        log.warning("%s holds neither a CRC nor checksums: its content could not be checked", printable(path))
+    found = {name: value for name, value in values.items() if kept(name)}
     if not found:
-        raise UsageError(f"{printable(file.path)} holds no parameter of the kind asked for")
+        raise UsageError(f"{printable(path)} holds no parameter of the kind asked for")
     if net is not None:
         load_param_into_net(net, found, strict_load)
     return found
+
+
+def _read(path: str, dec_key: bytes | None, dec_mode: str) -> tuple[Mapping[str, Any], bool]:
+    """Returns the values of a file, compared with their checksums, and whether there were any."""
+    if sniff.safetensors(head_of(path, 16)):
+        if dec_key is not None:
+            raise UsageError(f"a key was given, but {printable(path)} is a safetensors file, which is never encrypted")
+        plain = safetensors.read(path, verify=True)
+        return plain, "crc_num" in plain.info
+    file = ckpt.read(path, verify=True, dec_key=dec_key, dec_mode=dec_mode)
+    return _with_aliases(file), file.info.has_checksums or file.info.crc is not None or file.info.encrypted == "AES-GCM"
 
 
 def _with_aliases(file: ckpt.CheckpointFile) -> dict[str, Any]:
@@ -259,18 +305,22 @@ def _filter(specified: tuple[str, ...] | None, filtered: tuple[str, ...] | None,
 def load_param_into_net(net: Any, parameter_dict: Mapping[str, Any], strict_load: bool = False) -> Match:
     """Copies parameters into a network, in place; all that match, or none if one of them does not fit.
 
+    Where names do not match, a prefix that a wrapper adds (``module.``, ``_orig_mod.``, ``_backbone.``, ``network.``)
+    is taken off; that, missing names and names that look like them are warnings in the log `mindport`.
+
     Args:
         net: a `torch.nn.Module`.
         parameter_dict: name -> `Tensor`, array or torch tensor; texts are passed over.
-        strict_load: convert no dtypes and look for no prefixes.
+        strict_load: convert no dtypes and take off no prefixes.
 
     Returns:
-        The report; it unpacks as `(param_not_load, ckpt_not_load)`: names that only the network has, and names that
-        only `parameter_dict` has.
+        The report (`loaded`, `missing`, `unexpected`, `converted`, `renamed`, `repairs`, `suggestions`, `hints`); it
+        unpacks as `(param_not_load, ckpt_not_load)`: names that only the network has, and names that only
+        `parameter_dict` has.
 
     Raises:
         WrongTypeError: `net` is no network, or `parameter_dict` no mapping from names to tensors.
-        MatchError: shapes or dtypes do not fit; all are listed and nothing was changed.
+        MatchError: shapes or dtypes do not fit; all are listed (its `report.mismatched`) and nothing was changed.
     """
     adapter = adapter_for(net)
     _check_bool("strict_load", strict_load)
@@ -286,6 +336,8 @@ def load_param_into_net(net: Any, parameter_dict: Mapping[str, Any], strict_load
             given[name] = as_ref(value, name)
     report, arrays = match(adapter.weights(net), given, aliases=adapter.aliases(net), strict=strict_load)
     adapter.assign(net, arrays)
+    for line in report.warnings():
+        log.warning("load_param_into_net: %s", line)
     unused = set(report.unexpected) | (set(parameter_dict) - set(given))
     return replace(report, unexpected=tuple(name for name in parameter_dict if name in unused))
 

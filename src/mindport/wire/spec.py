@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mindport.errors import CorruptFile
+from mindport.errors import CorruptFile, printable
 from mindport.wire.reader import FIXED32, FIXED64, LENGTH, VARINT, iter_fields, read_varint, signed
 from mindport.wire.writer import Chunk, key, total, varint
 
@@ -300,3 +300,22 @@ def fields_of(message: Message) -> Iterator[tuple[str, Any]]:
     for _, f in sorted(message.spec.fields.items()):
         if f.name in message.values:
             yield f.name, message.values[f.name]
+
+
+def check_text(message: Message) -> None:
+    """Refuses text that is no UTF-8 in names and other text fields; remarks (``doc_string``) may be anything.
+
+    Decoding keeps such bytes, so that a file can be written as it was read; a graph cannot be built from them.
+
+    Raises:
+        CorruptFile: the first such field.
+    """
+    for _, f in sorted(message.spec.fields.items()):
+        if f.kind not in ("string", "message") or f.name not in message.values or f.name == "doc_string":
+            continue
+        value = message.values[f.name]
+        for item in value if f.many else (value,):
+            if f.kind == "message":
+                check_text(item)
+            elif not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
+                raise CorruptFile(f"{message.spec.name}.{f.name} {printable(item)!r} is not UTF-8 text")

@@ -105,6 +105,18 @@ def test_all_are_left_even_when_one_of_them_fails() -> None:
     assert log == [("enter", "a"), ("exit", "a", KeyError)]
 
 
+def test_a_callback_whose_run_is_going_on_is_not_entered_again() -> None:
+    log: list[Any] = []
+    a, b = Both(log, "a"), Both(log, "b")
+    with CallbackList([a]):
+        with CallbackList([a, b]):
+            pass
+        assert log == [("enter", "a"), ("enter", "b"), ("exit", "b", None)]
+    with CallbackList([a]):
+        pass
+    assert log[3:] == [("exit", "a", None), ("enter", "a"), ("exit", "a", None)]
+
+
 def test_one_callback_or_none() -> None:
     callback = Callback()
     assert list(CallbackList(callback)) == [callback]

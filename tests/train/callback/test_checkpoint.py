@@ -59,6 +59,18 @@ def test_model_checkpoint_with_defaults(tmp_path: Path, monkeypatch: pytest.Monk
     assert files(tmp_path) == [*(f"CKP-2_{i}.ckpt" for i in range(1, 6)), "CKP-graph.meta"]
 
 
+def test_files_with_a_crc_are_resumed_and_pruned_like_others(tmp_path: Path) -> None:
+    trained(tmp_path, 1, 0, 2, crc_check=True, epochs=1)
+    assert files(tmp_path) == ["resnet50-1_4.ckpt", "resnet50-1_5.ckpt", "resnet50-graph.meta"]
+    world = World()
+    checkpoint = ModelCheckpoint("resnet50", tmp_path, CheckpointConfig(1, 0, 2, crc_check=True))
+    world.model.train(2, world.loader, [checkpoint], resume=True)
+    assert files(tmp_path) == ["resnet50-2_4.ckpt", "resnet50-2_5.ckpt", "resnet50-graph.meta"]
+    for name in files(tmp_path)[:2]:
+        assert (tmp_path / name).read_bytes()[-17:-10] == b"crc_num"
+        assert load_checkpoint(tmp_path / name, crc_check=True)
+
+
 def test_the_default_directory_is_the_working_directory_at_construction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +83,47 @@ def test_the_default_directory_is_the_working_directory_at_construction(
     world.model.train(1, world.loader, [checkpoint])
     assert len(files(tmp_path / "a")) == 6
     assert files(tmp_path / "b") == []
+
+
+def test_the_prefix_stays_known_after_the_run(tmp_path: Path) -> None:
+    trained(tmp_path, epochs=1)
+    seen: list[str] = []
+
+    class Later(Callback):
+        def end(self, run_context: RunContext) -> None:
+            seen.append(checkpoint.prefix)
+
+    world, checkpoint = World(), ModelCheckpoint("resnet50", tmp_path)
+    assert checkpoint.prefix == "resnet50"
+    world.model.train(1, world.loader, [checkpoint, Later()])
+    assert [*seen, checkpoint.prefix] == ["resnet50_2", "resnet50_2"]
+
+
+def test_an_evaluation_within_training_leaves_the_run_its_claim(tmp_path: Path) -> None:
+    world = World()
+    checkpoint = ModelCheckpoint("net", tmp_path, CheckpointConfig(keep_checkpoint_max=9))
+
+    class Judge(Callback):
+        def epoch_end(self, run_context: RunContext) -> None:
+            if run_context.original_args().mode == "train":
+                world.model.eval([*world.loader][:1], callbacks)
+
+    callbacks = [checkpoint, Judge()]
+    world.model.train(2, world.loader, callbacks)
+    assert files(tmp_path) == [*(f"net-{e}_{i}.ckpt" for e in (1, 2) for i in range(1, 6)), "net-graph.meta"][1:]
+
+
+def test_a_graph_that_cannot_be_written_leaves_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = graph_meta.write
+
+    def write(outline: graph_meta.GraphOutline) -> Any:
+        if outline.nodes:
+            raise ValueError("an argument of another world")
+        return real(outline)
+
+    monkeypatch.setattr(graph_meta, "write", write)
+    trained(tmp_path, epochs=1)
+    assert [n.op_type for n in graph_meta.read(tmp_path / "resnet50-graph.meta").graph] == []
 
 
 def test_the_directory_is_made_if_it_is_missing(tmp_path: Path) -> None:

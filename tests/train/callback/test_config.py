@@ -92,7 +92,6 @@ def test_later_options_that_ask_for_nothing_are_taken(neutral: dict[str, Any]) -
         {"saved_network": object()},
         {"enc_key": b"0123456789abcdef"},
         {"exception_save": True},
-        {"crc_check": True},
         {"remove_redundancy": True},
         {"format": "safetensors"},
     ],
@@ -108,6 +107,8 @@ def test_later_options_that_do_not_work_say_so(option: dict[str, Any]) -> None:
         ({"integrated_save": 1}, WrongTypeError),
         ({"async_save": 1}, WrongTypeError),
         ({"crc_check": 0}, WrongTypeError),
+        ({"crc_check": "yes"}, WrongTypeError),
+        ({"crc_check": None}, WrongTypeError),
         ({"unheard_of": 1}, UsageError),
         ({"append_info": "epoch_num"}, WrongTypeError),
         ({"append_info": ["epochs"]}, UsageError),
@@ -119,6 +120,19 @@ def test_later_options_that_do_not_work_say_so(option: dict[str, Any]) -> None:
 def test_wrong_options(option: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         CheckpointConfig(**option)
+
+
+def test_a_refused_option_says_why_and_never_shows_a_key() -> None:
+    with pytest.raises(Unsupported, match="save_checkpoint encrypts one") as caught:
+        CheckpointConfig(enc_key=b"0123456789abcdef")
+    assert "0123456789abcdef" not in str(caught.value)
+    with pytest.raises(Unsupported, match=r"mindport\.convert"):
+        CheckpointConfig(format="safetensors")
+
+
+def test_crc_check_is_kept() -> None:
+    assert CheckpointConfig(crc_check=True).crc_check is True
+    assert CheckpointConfig().crc_check is False
 
 
 def test_append_info_is_kept() -> None:

@@ -47,6 +47,20 @@ def test_loss_monitor_ends_training_that_diverged(loss: Any, capsys: pytest.Capt
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("every", [0, 3])
+def test_loss_monitor_looks_at_every_step(every: int, capsys: pytest.CaptureFixture[str]) -> None:
+    monitor = LossMonitor(every)
+    monitor.step_end(context(cur_step_num=1))
+    with pytest.raises(CheckFailed, match="diverged"):
+        monitor.step_end(context(cur_step_num=2, net_outputs=float("nan")))
+    assert capsys.readouterr().out == ""
+
+
+def test_loss_monitor_leaves_the_outputs_of_an_evaluation_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    LossMonitor().step_end(context(mode="eval", net_outputs=float("inf")))
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(("value", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)])
 def test_loss_monitor_args(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:

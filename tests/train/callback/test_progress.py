@@ -54,6 +54,22 @@ def test_the_bar_is_taken_down_after_an_error(monkeypatch: pytest.MonkeyPatch) -
     assert bar._bar is None
 
 
+def test_an_evaluation_within_training_leaves_the_bar_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    world, bar = World(), ProgressBar(interactive=True)
+
+    class Judge(Callback):
+        def epoch_end(self, run_context: RunContext) -> None:
+            if run_context.original_args().mode == "train":
+                world.model.eval([*world.loader][:1], [bar])
+
+    world.model.train(2, world.loader, [bar, Judge()])
+    assert f"{2 * BATCHES}/{2 * BATCHES}" in stream.getvalue()
+    assert bar._bar is None
+
+
 @pytest.mark.parametrize("value", [0, -1.0])
 def test_wrong_interval(value: Any) -> None:
     with pytest.raises(UsageError):

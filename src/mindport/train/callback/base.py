@@ -13,11 +13,11 @@ __all__ = ["Callback", "CallbackList", "RunContext", "RunParameters"]
 class RunParameters(dict[str, Any]):
     """What a run tells its callbacks, read as attributes or as keys; a field that is not set reads as None.
 
-    Fields: `network`, `train_network`, `loss_fn`, `optimizer`, `scheduler`, `metrics` (values of the last evaluation),
-    `mode` ("train" or "eval"), `train_dataset`, `list_callback`, `epoch_num` (the last epoch), `cur_epoch_num` (from
-    1), `cur_step_num` (steps since training began, from 1), `cur_step_in_epoch` (from 1), `batch_num` (batches an epoch
-    has, None when unknown), `net_outputs` (the loss of the step), `dataset_sink_mode`, `parallel_mode`,
-    `device_number`.
+    Fields: `network`, `train_network`, `loss_fn`, `optimizer`, `scheduler`, `scaler`, `metrics` (values of the last
+    evaluation), `mode` ("train" or "eval"), `train_dataset`, `list_callback`, `epoch_num` (the last epoch),
+    `cur_epoch_num` (from 1), `cur_step_num` (steps since training began, from 1), `cur_step_in_epoch` (from 1),
+    `batch_num` (batches an epoch has, None when unknown), `net_outputs` (the loss of the step), `dataset_sink_mode`,
+    `parallel_mode`, `device_number`.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -64,7 +64,11 @@ class Callback:
     Train order: `begin`, then for each epoch `epoch_begin`, (`step_begin`, `step_end`) for each step, `epoch_end`, and
     `end` when training ends normally. The `on_train_...` and `on_eval_...` names of later MindSpore releases call
     these unless overridden. A callback that also has `state_dict()` and `load_state_dict(state)` gets its state saved
-    in checkpoints and back on resume. As a context manager it wraps the whole run.
+    in checkpoints and back on resume. As a context manager it wraps the whole run; an evaluation with the same callback
+    inside that run does not end it.
+
+    A run that goes on calls `begin` and `epoch_begin` again, so what lives in memory can be made there. What they
+    change in network, optimizer, scheduler or a callback's own state is put back to what the checkpoint holds.
     """
 
     def __enter__(self) -> Any:
@@ -140,6 +144,10 @@ class Callback:
         self.end(run_context)
 
 
+_inside: set[int] = set()
+"""Callbacks whose run is going on (their `id`): an evaluation within it must not enter and leave them once more."""
+
+
 class CallbackList:
     """Calls several callbacks in list order.
 
@@ -169,8 +177,10 @@ class CallbackList:
     def __enter__(self) -> CallbackList:
         try:
             for callback in self._callbacks:
-                callback.__enter__()
-                self._entered.append(callback)
+                if id(callback) not in _inside:
+                    callback.__enter__()
+                    _inside.add(id(callback))
+                    self._entered.append(callback)
         except BaseException as exc:
             self.__exit__(type(exc), exc, exc.__traceback__)
             raise
@@ -181,6 +191,7 @@ class CallbackList:
         first: Exception | None = None
         while self._entered:
             callback = self._entered.pop()
+            _inside.discard(id(callback))
             try:
                 callback.__exit__(*exc)
             except Exception as error:  # noqa: BLE001 - the other callbacks must be left too; raised below

@@ -15,6 +15,7 @@ from mindport.checkpoint.policy import Tick
 from mindport.checkpoint.saver import Saver
 from mindport.checkpoint.snapshot import Snapshot, refuse_reserved
 from mindport.errors import UsageError, WrongTypeError
+from mindport.events import log
 from mindport.formats import graph_meta
 from mindport.storage.atomic import commit, make_directory
 from mindport.train.callback.base import Callback, RunContext, RunParameters
@@ -47,7 +48,7 @@ class ModelCheckpoint(Callback):
         directory: str | PathLike[str] | None = None,
         config: CheckpointConfig | None = None,
     ) -> None:
-        self._base = check_prefix(prefix)
+        self._base = self._prefix = check_prefix(prefix)
         if config is not None and not isinstance(config, CheckpointConfig):
             raise WrongTypeError(f"config must be a CheckpointConfig, not {type(config).__name__}")
         self._config = config or CheckpointConfig()
@@ -67,8 +68,8 @@ class ModelCheckpoint(Callback):
 
     @property
     def prefix(self) -> str:
-        """Prefix of this run's files, such as ``resnet50_2``; before the run begins, the one asked for."""
-        return self._base if self._claim is None else self._claim.prefix
+        """Prefix of this run's files, such as ``resnet50_2``, also after it; before it, the one asked for."""
+        return self._prefix
 
     def resume(self) -> runs.Resumption | None:
         """Claims the newest run of this prefix that has a valid checkpoint, to go on with it; None if there is none.
@@ -116,8 +117,8 @@ class ModelCheckpoint(Callback):
         self._release()
 
     def _start(self, claim: runs.Claim, *, total: int) -> None:
-        self._claim = claim
-        self._saver = Saver(claim.directory, claim.prefix, self._keep, claim=claim)
+        self._claim, self._prefix = claim, claim.prefix
+        self._saver = Saver(claim.directory, claim.prefix, self._keep, claim=claim, crc_check=self._config.crc_check)
         self._last = Tick(epoch=0, step=0, total=total, now_s=time.monotonic())
         self._meta_due = not (total and Path(self._meta_path()).exists())
 
@@ -133,9 +134,13 @@ class ModelCheckpoint(Callback):
         self._meta_due = False
         outline = args.graph
         if outline is None:  # nobody recorded the network: its parameters are known all the same
-            network = _network(args)
-            outline = graph_meta.of_weights(type(network).__name__, adapter_for(network).weights(network))
-        commit(self._meta_path(), graph_meta.write(outline))
+            outline = _parameters_alone(args)
+        try:
+            data = [bytes(part) for part in graph_meta.write(outline)]
+        except Exception:  # noqa: BLE001 - an argument that the file cannot hold must not end training
+            log.exception("the graph of the network cannot be written; %s has its parameters alone", self._meta_path())
+            data = [bytes(part) for part in graph_meta.write(_parameters_alone(args))]
+        commit(self._meta_path(), data)
 
     def _save_if_due(self, args: RunParameters, *, final: bool) -> None:
         if not args.cur_step_num:
@@ -188,6 +193,11 @@ def _checked_directory(directory: Any) -> str:
 
 def _network(args: RunParameters) -> Any:
     return args.train_network if args.train_network is not None else args.network
+
+
+def _parameters_alone(args: RunParameters) -> graph_meta.GraphOutline:
+    network = _network(args)
+    return graph_meta.of_weights(type(network).__name__, adapter_for(network).weights(network))
 
 
 def _snapshot(args: RunParameters) -> Snapshot:

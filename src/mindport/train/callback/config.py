@@ -16,9 +16,12 @@ _LATER: dict[str, Any] = {
     "enc_key": None,
     "enc_mode": "AES-GCM",
     "exception_save": False,
-    "crc_check": False,
     "remove_redundancy": False,
     "format": "ckpt",
+}
+_WHY = {
+    "enc_key": "pruning and resuming read the end of each file, which would be encrypted; save_checkpoint encrypts one",
+    "format": "the state of a run does not fit into another format; mindport.convert writes a checkpoint's parameters",
 }
 
 
@@ -33,6 +36,8 @@ class CheckpointConfig:
         integrated_save: taken for compatibility; a PyTorch network is always saved whole.
         append_info: further values for each file: ``"epoch_num"``, ``"step_num"``, and at most one dict of numbers,
             texts and tensors by name.
+        crc_check: append MindSpore's CRC trailer, so that MindSpore can check the file too. mindport's own checksums
+            are always there.
         **options: further options of MindSpore 2.10, as far as they ask for nothing mindport does not do yet.
 
     The last step is saved when training ends normally, whatever the policies say. With both save policies cancelled it
@@ -53,6 +58,7 @@ class CheckpointConfig:
         integrated_save: bool = True,
         *,
         append_info: list[Any] | None = None,
+        crc_check: bool = False,
         **options: Any,
     ) -> None:
         self._policies = tutorial_policies(
@@ -60,6 +66,8 @@ class CheckpointConfig:
         )
         if not isinstance(integrated_save, bool):
             raise WrongTypeError(f"integrated_save must be a bool, not {type(integrated_save).__name__}")
+        if not isinstance(crc_check, bool):
+            raise WrongTypeError(f"crc_check must be a bool, not {type(crc_check).__name__}")
         for name, value in options.items():
             _check_later(name, value)
         self._steps, self._seconds = save_checkpoint_steps, save_checkpoint_seconds
@@ -70,6 +78,7 @@ class CheckpointConfig:
             self._minutes = None
         self._integrated_save = integrated_save
         self._append_info = _checked_append_info(append_info)
+        self._crc_check = crc_check
 
     def policies(self) -> tuple[When, Keep]:
         """Returns the save rule and the keep rule."""
@@ -101,6 +110,11 @@ class CheckpointConfig:
         return self._integrated_save
 
     @property
+    def crc_check(self) -> bool:
+        """Whether each file gets MindSpore's CRC trailer."""
+        return self._crc_check
+
+    @property
     def append_info(self) -> tuple[Any, ...]:
         """Further values for each file."""
         return self._append_info
@@ -124,7 +138,9 @@ def _check_later(name: str, value: Any) -> None:
         return
     if isinstance(neutral, bool) and not isinstance(value, (bool, str)):
         raise WrongTypeError(f"{name} must be a bool, not {type(value).__name__}")
-    raise Unsupported(f"CheckpointConfig({name}={value!r}) is not supported; only {neutral!r} is")
+    shown = "..." if name == "enc_key" else repr(value)  # a key must not get into logs
+    why = f": {_WHY[name]}" if name in _WHY else ""
+    raise Unsupported(f"CheckpointConfig({name}={shown}) is not supported; only {neutral!r} is{why}")
 
 
 def _checked_append_info(append_info: Any) -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ def step_in_epoch(args: RunParameters) -> int:
 
 
 class LossMonitor(Callback):
-    """Prints the loss every `per_print_times` steps; ends training with an error when it is no number.
+    """Prints the loss every `per_print_times` steps; ends training with an error at the first that is no number.
 
     Args:
         per_print_times: steps between two lines; 0 prints nothing.
@@ -58,14 +58,13 @@ class LossMonitor(Callback):
         self._last_print = 0
 
     def step_end(self, run_context: RunContext) -> None:
-        """Prints one line when it is time.
+        """Looks at the loss of every step, and prints one line when it is time.
 
         Raises:
             CheckFailed: the loss is infinite or not a number.
         """
         args = run_context.original_args()
-        due = self._per_print_times and args.cur_step_num - self._last_print >= self._per_print_times
-        if not due and args.cur_step_num >= self._last_print:
+        if args.mode == "eval":  # what the network gives there is no loss
             return
         loss = loss_of(args.net_outputs)
         if loss is None:
@@ -73,7 +72,8 @@ class LossMonitor(Callback):
         where = f"epoch: {args.cur_epoch_num} step: {step_in_epoch(args)}"
         if not math.isfinite(loss):
             raise CheckFailed(f"{where}: the loss is {loss}; training has diverged")
-        if self._per_print_times:
+        since = args.cur_step_num - self._last_print
+        if self._per_print_times and (since >= self._per_print_times or since < 0):  # below 0: another run began
             self._last_print = args.cur_step_num
             say(f"{where}, loss is {loss}")
 

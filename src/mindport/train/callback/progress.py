@@ -34,10 +34,14 @@ class ProgressBar(Callback):
         self._bar: Any = None
         self._task: Any = None
         self._next_s = 0.0
+        self._run: Any = None
 
     def begin(self, run_context: RunContext) -> None:
         """Draws the bar."""
         args = run_context.original_args()
+        if self._run is not None:  # an evaluation within the run
+            return
+        self._run = args
         wanted = self._interactive
         if wanted is None:
             wanted = sys.stderr.isatty() and available("rich")
@@ -59,6 +63,8 @@ class ProgressBar(Callback):
     def step_end(self, run_context: RunContext) -> None:
         """Moves the bar, or writes a line when it is time."""
         args = run_context.original_args()
+        if self._run is not None and args is not self._run:
+            return
         if self._bar is None and time.monotonic() < self._next_s:
             return
         loss = loss_of(args.net_outputs)
@@ -73,6 +79,7 @@ class ProgressBar(Callback):
 
     def __exit__(self, *exc: object) -> None:
         """Puts the terminal in order, also after an error."""
+        self._run = None
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
