@@ -21,7 +21,7 @@ from torch import nn
 import mindport
 from digits import CLASSES, batches, load
 from mindport import Model, Tensor
-from mindport.convert.export import ExportReport
+from mindport.conversion.export import ExportReport
 from mindport.results import Verification
 from mindport.train.callback import (
     Callback,

@@ -106,7 +106,7 @@ def _others() -> Iterator[tuple[str, str, bytes]]:
     arrays = {k: v for k, v in _weights().items() if isinstance(v, np.ndarray)}
     yield "safetensors", "ours", b"".join(safetensors.write(arrays, info={"format": "pt"}))
     yield "npz", "ours", b"".join(npz.write(arrays))
-    from mindport.convert.pipeline import to_target
+    from mindport.conversion.pipeline import to_target
     from mindport.dialects.literals import GE, MINDSPORE
     from mindport.formats import air, mindir
     from mindport.ops.samples import build, f32, sample, weight

@@ -31,7 +31,7 @@ LAYERS: dict[str, int] = {
     "checkpoint": 4,
     "ops": 4,
     "adapters": 4,
-    "convert": 5,
+    "conversion": 5,
     "train": 6,
     "api": 6,
     "weightfiles": 6,
@@ -44,7 +44,7 @@ LAYERS: dict[str, int] = {
 MODEL_HALF = (
     "ops",
     "dialects",
-    "convert",
+    "conversion",
     "formats.onnx",
     "formats.mindir",
     "formats.air",
@@ -60,8 +60,8 @@ HOME_OF = {
     "mindspore": ("adapters",),
     "onnx_ir": MODEL_HALF,
     "onnx": MODEL_HALF,
-    "onnxruntime": ("convert",),
-    "onnxscript": ("convert", "adapters.torch_forms", "adapters.torch_trace"),
+    "onnxruntime": ("conversion",),
+    "onnxscript": ("conversion", "adapters.torch_forms", "adapters.torch_trace"),
     "google": ("formats.onnx",),  # the decoder's error class; no message class of ours lives in protobuf's pool
     "click": ("cli", "__main__"),
     "rich": ("cli", "train.callback.progress"),

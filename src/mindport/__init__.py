@@ -7,8 +7,6 @@ proved by running them. Names are imported on first use, so that `import mindpor
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -30,17 +28,6 @@ if TYPE_CHECKING:
     from mindport.errors import MindportError
     from mindport.tensors import Tensor
     from mindport.train.model import Model
-
-
-class _Package(ModuleType):
-    """Keeps `mindport.convert` the function when Python, importing the package of that name, would bind it here."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in _PUBLIC or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

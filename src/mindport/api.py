@@ -52,7 +52,7 @@ def inspect(path: str | PathLike[str]) -> Inspection:
         from mindport.weightfiles import tensor_infos
 
         return Inspection(**common, tensors=tensor_infos(content), info=plain(getattr(content, "info", {})))
-    from mindport.convert.outline import outline, weights_of
+    from mindport.conversion.outline import outline, weights_of
 
     return Inspection(**common, tensors=weights_of(content), graph=outline(content))
 
@@ -75,7 +75,7 @@ def verify(path: str | PathLike[str]) -> Verification:
 
         return Verification(**_common(path, fmt), checks=tuple(checks(path, fmt)))
     model = registry.module_of(fmt).read(path)
-    graph_checks = load("mindport.convert.checks", "checking a model").graph_checks
+    graph_checks = load("mindport.conversion.checks", "checking a model").graph_checks
     found = graph_checks(model, path, has_weights=fmt.name in MODELS)
     return Verification(**_common(path, fmt), checks=tuple(found))
 
@@ -126,7 +126,7 @@ def _to_weights(src: Path, source: Format, dst: Path, target: Format, check: boo
 
     read = registry.module_of(source).read
     if source.kind == "graph":
-        from mindport.convert.outline import tensors_of
+        from mindport.conversion.outline import tensors_of
 
         content = tensors_of(read(src))
     else:
@@ -145,7 +145,7 @@ def _to_graph(src: Path, source: Format, dst: Path, target: Format, check: bool,
         )
     for fmt in (source, target):
         registry.module_of(fmt)  # says what is missing, by name
-    convert_model = load("mindport.convert.files", "converting models").convert_model
+    convert_model = load("mindport.conversion.files", "converting models").convert_model
     done = convert_model(src, dst, to=target.name, check=check, overwrite=overwrite)
     checks = () if done.check is None else (done.check,)
     return _report(src, source, dst, target, tensors=done.weights, nbytes=done.nbytes, checks=checks)

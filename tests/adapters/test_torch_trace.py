@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mindport.adapters.torch_trace import evaluate, evaluating, leaves, torch_inputs, trace
-from mindport.convert.pipeline import for_onnx
+from mindport.conversion.pipeline import for_onnx
 from mindport.errors import Unsupported, UsageError, WrongTypeError
 from mindport.tensors import Tensor
 from oracles import ort

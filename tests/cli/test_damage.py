@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindport.adapters import torch_pt
-from mindport.convert.pipeline import to_target
+from mindport.conversion.pipeline import to_target
 from mindport.formats import air, ckpt, graph_meta, mindir, npz, onnx, safetensors
 from mindport.storage.atomic import commit
 from mindport.tensors import ArrayRef

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindport.convert import air_check
-from mindport.convert.pipeline import to_target
+from mindport.conversion import air_check
+from mindport.conversion.pipeline import to_target
 from mindport.dialects.ge_check import Violation, check_air
 from mindport.dialects.literals import GE
 from mindport.dialects.table import OpTable

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindport.convert.pipeline import to_target
+from mindport.conversion.pipeline import to_target
 from mindport.dialects.emit_ge import GeEmit
 from mindport.dialects.literals import GE, attribute
 from mindport.dtypes import DTYPES, named

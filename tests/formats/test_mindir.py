@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.errors import CorruptFile, MindportError, MissingFile, NotAFile, TruncatedFile, Unsupported
 from mindport.formats import mindir
 from mindport.ops.samples import build, const, f32, feeds, sample, weight
@@ -85,7 +85,7 @@ def test_a_large_model_does_not_fit_one_file(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.slow
 @pytest.mark.mindspore
 def test_more_than_2_gib_of_weights_go_beside_the_graph_and_run(tmp_path: Path) -> None:
-    from mindport.convert.export import write_model
+    from mindport.conversion.export import write_model
 
     rows = (1 << 29) // 4096 + 5  # of 4096 numbers: more than 2 GiB, of which the system keeps only what is touched
     table = np.zeros((rows, 4096), np.float32)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindport.convert.pipeline import to_target
+from mindport.conversion.pipeline import to_target
 from mindport.errors import CorruptFile, MindportError, MissingFile, TruncatedFile, Unsupported
 from mindport.formats import onnx as onnx_format
 from mindport.ops.samples import build, f32, feeds, sample, weight

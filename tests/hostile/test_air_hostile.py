@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindport.convert import air_check
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion import air_check
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.dialects.literals import GE
 from mindport.errors import CorruptFile, FormatError, MissingFile, NotAFile, TruncatedFile, Unsupported
 from mindport.formats import air

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.dialects.emit_ge import GeEmit
 from mindport.dialects.literals import GE, attributes
 from mindport.dtypes import by_numpy, named

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from mindport import ops
-from mindport.convert import air_check
-from mindport.convert.pipeline import to_hub, to_onnx, to_target
+from mindport.conversion import air_check
+from mindport.conversion.pipeline import to_hub, to_onnx, to_target
 from mindport.dialects.literals import GE
 from mindport.formats import air
 from mindport.ops.samples import Sample, b8, build, const, f32, feeds, i8, i32, sample, weight

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindport import ops
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.dialects.literals import MINDSPORE
 from mindport.formats import mindir
 from mindport.ops.samples import Const, Feed, Sample, build, feeds

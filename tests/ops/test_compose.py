@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.pipeline import to_target
+from mindport.conversion.pipeline import to_target
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, f32, i16, sample
 from oracles.primitive import check, numbers

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindport.convert.pipeline import to_onnx
+from mindport.conversion.pipeline import to_onnx
 from mindport.errors import UnsupportedOps
 from oracles.primitive import check, model, numbers
 

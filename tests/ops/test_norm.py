@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, f32, sample, weight
 from oracles import ort

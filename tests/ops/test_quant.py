@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, const, f32, sample
 from oracles import ort

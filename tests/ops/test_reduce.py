@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindport.convert.pipeline import to_target
+from mindport.conversion.pipeline import to_target
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, const, f32, sample
 from oracles.primitive import check, numbers

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mindport.adapters.torch_trace import evaluate, trace
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.errors import UnsupportedOps
 from mindport.formats import mindir
 from mindport.ops.samples import build, const, f32, sample, weight

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, const, f32, feeds, sample
 from oracles import ort

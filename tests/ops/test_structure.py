@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.dialects.literals import Monad
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, const, f32, sample

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from mindport.convert.pipeline import to_onnx
+from mindport.conversion.pipeline import to_onnx
 from mindport.dialects.emit_mindspore import MindSporeEmit
 from mindport.dialects.literals import MINDSPORE
 from mindport.dtypes import by_numpy

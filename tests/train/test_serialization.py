@@ -560,7 +560,7 @@ def test_export_refuses_what_is_no_network(tmp_path: Path) -> None:
 
 
 def test_export_hands_everything_to_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
-    converter = importlib.import_module("mindport.convert.export")
+    converter = importlib.import_module("mindport.conversion.export")
     seen: list[Any] = []
     monkeypatch.setattr(converter, "export", lambda *a, **k: seen.append((a, k)) or "report")
     net, x = nn.Linear(1, 1), Tensor(np.ones((1, 1), F))

@@ -68,7 +68,7 @@ def trace_all(
         arguments = (*arguments, {})  # the exporter takes a last dict for keyword arguments
     shapes = _dynamic_shapes(net, arguments, dynamic)
     # optimize=False: the optimiser would fold normalisations into the weights, which would then no longer be the
-    # network's; constants are folded by `convert.fold`
+    # network's; constants are folded by `conversion.fold`
     options = {"dynamo": True, "opset_version": opset, "verbose": False, "optimize": False}
     missing: list[UnsupportedOp] = []
     with evaluating(net), _quiet():

@@ -350,7 +350,7 @@ def export(net: Any, *inputs: Any, file_name: str | PathLike[str], file_format: 
         *inputs: one `Tensor`, array or torch tensor for each input.
         file_name: the file; its format's suffix is added if it is missing.
         file_format: ``"AIR"``, ``"MINDIR"`` or ``"ONNX"``.
-        **kwargs: further options of `mindport.convert.export.export`.
+        **kwargs: further options of `mindport.conversion.export.export`.
 
     Returns:
         The report: files written, and how far the file's results are from the network's.
@@ -362,5 +362,5 @@ def export(net: Any, *inputs: Any, file_name: str | PathLike[str], file_format: 
         StorageError: the file cannot be written.
     """
     adapter_for(net)
-    write_model = load("mindport.convert.export", "exporting").export
+    write_model = load("mindport.conversion.export", "exporting").export
     return write_model(net, *inputs, file_name=file_name, file_format=file_format, **kwargs)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from examples import networks
-from mindport.convert import air_check
-from mindport.convert.export import export
+from mindport.conversion import air_check
+from mindport.conversion.export import export
 from mindport.formats import air
 from oracles.ge_eval import evaluate
 from oracles.ge_proto import ModelDef

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mindport.convert.pipeline import to_hub
-from mindport.convert.sequences import plain_splits
+from mindport.conversion.pipeline import to_hub
+from mindport.conversion.sequences import plain_splits
 
 
 def model(split: Any, indices: list[int], keepdims: int = 1, axis: int = -1, shape: Any = (2, 7)) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.lift import dialect_of, lift
+from mindport.conversion.lift import dialect_of, lift
 from mindport.errors import UnsupportedOps
 from mindport.ops.samples import build, f32, sample
 from oracles.primitive import model, numbers

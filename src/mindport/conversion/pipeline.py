@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from mindport.convert.air_check import refuse
-from mindport.convert.fold import fold
-from mindport.convert.legalise import (
+from mindport.conversion.air_check import refuse
+from mindport.conversion.fold import fold
+from mindport.conversion.legalise import (
     bodies,
     constants,
     drop_unused,
@@ -24,9 +24,9 @@ from mindport.convert.legalise import (
     inline,
     plain_initializers,
 )
-from mindport.convert.lift import dialect_of, lift
-from mindport.convert.lower import lower
-from mindport.convert.sequences import plain_splits
+from mindport.conversion.lift import dialect_of, lift
+from mindport.conversion.lower import lower
+from mindport.conversion.sequences import plain_splits
 from mindport.dialects.literals import GE
 
 __all__ = ["FROM_FOREIGN", "TIDY", "TO_HUB", "for_onnx", "to_hub", "to_onnx", "to_target"]

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import interpolate, max_pool2d, scaled_dot_product_attention
 
 from mindport.adapters.torch_trace import evaluate, trace
-from mindport.convert.pipeline import to_onnx, to_target
+from mindport.conversion.pipeline import to_onnx, to_target
 from mindport.formats import mindir
 from oracles import mindspore, ort
 

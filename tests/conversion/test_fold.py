@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert import fold as module
-from mindport.convert.fold import LIMIT, fold
-from mindport.convert.legalise import constants
+from mindport.conversion import fold as module
+from mindport.conversion.fold import LIMIT, fold
+from mindport.conversion.legalise import constants
 from mindport.errors import UnsupportedOps
 from oracles import ort
 from oracles.primitive import numbers

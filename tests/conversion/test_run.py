@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.pipeline import to_target
-from mindport.convert.run import feeds_for, random_inputs, run_graph, run_model
+from mindport.conversion.pipeline import to_target
+from mindport.conversion.run import feeds_for, random_inputs, run_graph, run_model
 from mindport.errors import Unsupported, UsageError
 from mindport.formats import air, mindir
 from mindport.formats import onnx as onnx_format

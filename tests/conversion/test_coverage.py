@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mindport import ops
-from mindport.convert.coverage import as_markdown, coverage, lift_coverage
+from mindport.conversion.coverage import as_markdown, coverage, lift_coverage
 
 
 @pytest.mark.parametrize("target", ["MINDIR", "AIR"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mindport.adapters.mindspore import MindSporeWorker, installed
-from mindport.convert.run import Array, run_model
+from mindport.conversion.run import Array, run_model
 from mindport.errors import UsageError
 from mindport.formats import registry
 from mindport.results import Check, Record

@@ -9,10 +9,10 @@ from os import PathLike, fspath
 import onnx
 import onnx_ir as ir
 
-from mindport.convert import air_check
-from mindport.convert.lift import dialect_of
-from mindport.convert.outline import graphs, is_literal
-from mindport.convert.pipeline import to_onnx
+from mindport.conversion import air_check
+from mindport.conversion.lift import dialect_of
+from mindport.conversion.outline import graphs, is_literal
+from mindport.conversion.pipeline import to_onnx
 from mindport.dialects.literals import GE, MINDSPORE
 from mindport.dialects.table import OpTable
 from mindport.errors import CorruptFile, MindportError, UnsupportedOps

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
-from mindport.convert.outline import dtype_name, outline, weights_of
+from mindport.conversion.outline import dtype_name, outline, weights_of
 from mindport.results import TensorInfo, ValueInfo
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.checks import graph_checks
-from mindport.convert.pipeline import to_target
+from mindport.conversion.checks import graph_checks
+from mindport.conversion.pipeline import to_target
 from mindport.errors import CorruptFile
 from mindport.formats import air, mindir
 from mindport.results import Check

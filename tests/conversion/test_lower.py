@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.lower import lower, opset_of
-from mindport.convert.pipeline import to_target
+from mindport.conversion.lower import lower, opset_of
+from mindport.conversion.pipeline import to_target
 from mindport.errors import UnsupportedOps
 
 TWO_PROBLEMS = """
@@ -87,7 +87,7 @@ def test_a_small_constant_is_no_weight_but_a_small_weight_is() -> None:
 
 def test_an_output_without_a_name_is_left_out() -> None:
     """ONNX writes an optional output that is not wanted as an empty name."""
-    from mindport.convert.pipeline import to_onnx
+    from mindport.conversion.pipeline import to_onnx
     from mindport.formats import mindir
     from mindport.ops.samples import build, f32, sample, weight
     from oracles import ort

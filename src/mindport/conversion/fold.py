@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from mindport.convert.lower import opset_of
+from mindport.conversion.lower import opset_of
 from mindport.dialects.emit_onnx import infer, schema_of
 from mindport.dialects.literals import tensor
 from mindport.errors import Unsupported, UnsupportedOp, UnsupportedOps

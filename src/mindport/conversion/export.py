@@ -14,8 +14,8 @@ import onnx_ir as ir
 
 from mindport.adapters.torch_forms import STAND_IN
 from mindport.adapters.torch_trace import DynamicSpec, evaluate, leaves, trace_all
-from mindport.convert.parity import Parity, prove
-from mindport.convert.pipeline import for_onnx, to_target
+from mindport.conversion.parity import Parity, prove
+from mindport.conversion.pipeline import for_onnx, to_target
 from mindport.dialects.emit_onnx import HUB_OPSET
 from mindport.errors import MindportError, UnsupportedOp, UnsupportedOps, UsageError, WrongTypeError
 from mindport.formats import registry

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindport.convert.parity import Parity, compare, prove, tolerance
-from mindport.convert.pipeline import to_target
+from mindport.conversion.parity import Parity, compare, prove, tolerance
+from mindport.conversion.pipeline import to_target
 from mindport.errors import CheckFailed, UsageError
 from mindport.formats import mindir
 from mindport.ops.samples import build, f32, feeds, sample

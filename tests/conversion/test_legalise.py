@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.legalise import (
+from mindport.conversion.legalise import (
     bodies,
     constants,
     drop_unused,
@@ -16,8 +16,8 @@ from mindport.convert.legalise import (
     inline,
     plain_initializers,
 )
-from mindport.convert.lower import opset_of
-from mindport.convert.pipeline import to_hub
+from mindport.conversion.lower import opset_of
+from mindport.conversion.pipeline import to_hub
 from mindport.dialects.emit_onnx import HUB_OPSET
 from mindport.errors import Unsupported
 from mindport.ops.samples import build, f32, sample, weight

@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert import files
-from mindport.convert.files import convert_model, converted
-from mindport.convert.run import run_model
+from mindport.conversion import files
+from mindport.conversion.files import convert_model, converted
+from mindport.conversion.run import run_model
 from mindport.errors import AlreadyExists, CorruptFile, UnsupportedOps, UsageError
 from mindport.formats import air, mindir
 from mindport.formats import onnx as onnx_format

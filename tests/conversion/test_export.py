@@ -13,10 +13,10 @@ import torch
 import networks
 from mindport import Tensor
 from mindport.adapters.torch_trace import evaluate, trace
-from mindport.convert.export import FORMATS, export, target_path, write_model
-from mindport.convert.parity import compare
-from mindport.convert.pipeline import for_onnx, to_onnx, to_target
-from mindport.convert.run import run_model
+from mindport.conversion.export import FORMATS, export, target_path, write_model
+from mindport.conversion.parity import compare
+from mindport.conversion.pipeline import for_onnx, to_onnx, to_target
+from mindport.conversion.run import run_model
 from mindport.errors import MissingFile, UnsupportedOps, UsageError, WrongTypeError
 from mindport.formats import mindir
 from oracles import mindspore, ort

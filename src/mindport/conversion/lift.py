@@ -12,7 +12,7 @@ from typing import Any
 import onnx_ir as ir
 
 from mindport import ops
-from mindport.convert.lower import Problems
+from mindport.conversion.lower import Problems
 from mindport.dialects.emit import Names
 from mindport.dialects.emit_onnx import HUB_OPSET, OnnxEmit
 from mindport.dialects.literals import dims_of, has_literal, literal_of

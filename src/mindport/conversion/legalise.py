@@ -14,8 +14,8 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from mindport import ops
-from mindport.convert.fold import fold
-from mindport.convert.lower import opset_of
+from mindport.conversion.fold import fold
+from mindport.conversion.lower import opset_of
 from mindport.dialects.emit_onnx import HUB_OPSET, schema_of
 from mindport.errors import Unsupported
 

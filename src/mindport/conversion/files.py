@@ -10,11 +10,11 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from mindport.convert.export import count_ops, write_model
-from mindport.convert.lift import dialect_of
-from mindport.convert.parity import Parity, prove
-from mindport.convert.pipeline import for_onnx, to_onnx, to_target
-from mindport.convert.run import random_inputs, run_graph
+from mindport.conversion.export import count_ops, write_model
+from mindport.conversion.lift import dialect_of
+from mindport.conversion.parity import Parity, prove
+from mindport.conversion.pipeline import for_onnx, to_onnx, to_target
+from mindport.conversion.run import random_inputs, run_graph
 from mindport.errors import CorruptFile, MindportError, Unsupported, UsageError, printable
 from mindport.formats import registry
 from mindport.ops import TARGETS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from mindport.convert.lift import lift_values
+from mindport.conversion.lift import lift_values
 from mindport.errors import UnsupportedOp, UnsupportedOps
 from mindport.formats import air
 from mindport.formats.air import Violation

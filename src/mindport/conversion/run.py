@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from mindport.convert.lift import dialect_of
-from mindport.convert.pipeline import to_onnx
+from mindport.conversion.lift import dialect_of
+from mindport.conversion.pipeline import to_onnx
 from mindport.dtypes import by_onnx
 from mindport.errors import Unsupported, UsageError
 from mindport.extras import need

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from mindport import verify
-from mindport.convert import air_check
-from mindport.convert.lift import lift_values
-from mindport.convert.pipeline import to_target
+from mindport.conversion import air_check
+from mindport.conversion.lift import lift_values
+from mindport.conversion.pipeline import to_target
 from mindport.dialects.literals import GE
 from mindport.errors import UnsupportedOps
 from mindport.formats import air

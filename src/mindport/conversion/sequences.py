@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from mindport.convert.lower import opset_of
+from mindport.conversion.lower import opset_of
 from mindport.dialects.emit_onnx import infer
 from mindport.dialects.literals import tensor
 

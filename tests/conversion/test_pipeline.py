@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from mindport.convert.pipeline import FROM_FOREIGN, TIDY, TO_HUB, for_onnx, to_hub, to_onnx, to_target
+from mindport.conversion.pipeline import FROM_FOREIGN, TIDY, TO_HUB, for_onnx, to_hub, to_onnx, to_target
 from mindport.ops.samples import build, f32, sample
 from oracles import ort
 from oracles.primitive import numbers
