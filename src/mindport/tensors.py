@@ -317,20 +317,23 @@ def check_torch(value: Any, name: str) -> DType:
         UnsupportedDType: no file format knows its element type.
     """
     torch = sys.modules["torch"]  # the value came from it
-    label = printable(name) or "the tensor"
+
+    def label() -> str:  # made only for a message: escaping a name costs more than the checks
+        return printable(name) or "the tensor"
+
     if isinstance(value, torch.nn.parameter.UninitializedTensorMixin):
-        raise UsageError(f"{label} has no shape yet; run the network once before saving it")
+        raise UsageError(f"{label()} has no shape yet; run the network once before saving it")
     if value.is_meta:
-        raise UsageError(f"{label} is on the meta device and has no content")
+        raise UsageError(f"{label()} is on the meta device and has no content")
     if value.is_nested or value.is_quantized or value.layout is not torch.strided:
         layout = str(value.layout).removeprefix("torch.").lstrip("_")
         kind = "nested" if value.is_nested else "quantized" if value.is_quantized else layout
-        raise Unsupported(f"{label} is a {kind} tensor; only dense ones can be used or saved here")
+        raise Unsupported(f"{label()} is a {kind} tensor; only dense ones can be used or saved here")
     kind = str(value.dtype).removeprefix("torch.")
     try:
         return named(kind)
     except UnsupportedDType as exc:
-        raise UnsupportedDType(f"{label} has PyTorch's element type {kind}, which mindport does not know") from exc
+        raise UnsupportedDType(f"{label()} has PyTorch's element type {kind}, which mindport does not know") from exc
 
 
 def _from_torch(value: Any, name: str) -> ArrayRef:
