@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindport.errors import CorruptFile, FormatError
-from mindport.wire.spec import MAX_DEPTH, F, Message, Spec, check_text, decode, encode, fields_of
+from mindport.wire.spec import MAX_DEPTH, F, Message, Spec, check_text, decode, encode
 from wire.private_pool import message_class
 
 LEAF = Spec("Leaf", {1: F("label", "string"), 3: F("data", "bytes"), 2000: F("rank", "int32")})
@@ -207,7 +207,7 @@ def test_message_access() -> None:
     assert (message.i64, message.u32, message.get("u32", 4)) == ([], None, 4)
     message.add("i64", 3)
     message.set("name", [])
-    assert dict(fields_of(message)) == {"i32": 0, "i64": [3]}
+    assert message.values == {"i32": 0, "i64": [3]}
     assert message == decode(TREE, memoryview(b"".join(encode(message))))
     assert "i64=[3]" in repr(message)
     with pytest.raises(AttributeError, match="no field nonsense"):

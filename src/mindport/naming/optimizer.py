@@ -31,8 +31,10 @@ class OptimizerRule:
         optional_slots: the same, present only with some options (amsgrad).
         glue: what joins prefix and parameter name.
         hyper: names of hyperparameters stored as 0-d Float32.
-        beta_powers: rank of `beta1_power`/`beta2_power` (None: not stored).
-        step: name and dtype of the step counter.
+        betas: names under which beta1**step (and beta2**step) are stored, as Float32; empty when they are not.
+        beta_rank: 0 for scalars, 1 for shape (1,).
+        step: name of the step counter, Int32.
+        step_rank: 0 for a scalar, 1 for shape (1,).
         learning_rate: whether the learning rate is a parameter.
         constants: further slots that PyTorch lacks, with the value a started run has.
     """

@@ -16,7 +16,7 @@ also when it equals the default.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -293,13 +293,6 @@ def _append(content: Chunk, out: bytearray, chunks: list[Chunk]) -> None:
         chunks.append(bytes(out))
         out.clear()
     chunks.append(content)
-
-
-def fields_of(message: Message) -> Iterator[tuple[str, Any]]:
-    """Yields `(name, value)` of the present fields in ascending field number."""
-    for _, f in sorted(message.spec.fields.items()):
-        if f.name in message.values:
-            yield f.name, message.values[f.name]
 
 
 def check_text(message: Message) -> None:
